@@ -1,0 +1,102 @@
+# make demo    set everything up in .venv and watch an echo server with deadlines at work
+# make test    set everything up and run the whole suite: C tests, then pytest on both engines
+# make bench   the benchmarks, each beside its rival in the same run
+# make check   formatting, lint, types, C warnings as errors
+# make build   only the set-up: .venv and the extension in place
+# make clean   remove what the build made (.venv too)
+#
+# Needed beforehand: make, a C compiler, Python 3.10 or later with its headers and the venv module
+# (Debian: python3-dev and python3-venv).  PYTHON=... chooses another interpreter for .venv.
+
+PYTHON ?= python3
+PYTEST_ARGS ?=
+
+VENV := .venv
+PY := $(VENV)/bin/python
+BUILT := $(VENV)/.built
+DEPS := $(VENV)/.deps
+
+# What belongs to another platform is compiled there: see python/netpoll_build.py.
+FOREIGN := csrc/backend_iocp.c
+ifneq ($(NETPOLL_KQUEUE),1)
+FOREIGN += csrc/backend_kqueue.c
+endif
+CORE := $(filter-out $(FOREIGN),$(wildcard csrc/*.c))
+EXT := $(wildcard python/ext/*.c)
+C_TESTS := $(wildcard tests/c/test_*.c)
+C_TEST_BINS := $(patsubst tests/c/%.c,build/c/%,$(C_TESTS))
+C_HEADERS := $(wildcard csrc/*.h python/ext/*.h tests/c/*.h)
+C_ALL := $(wildcard csrc/*.[ch] python/ext/*.[ch] tests/c/*.[ch] benchmarks/c/*.[ch])
+PY_ALL := setup.py python $(wildcard tests benchmarks examples)
+
+C_STD := -std=c11
+C_WARN := -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Werror
+
+.PHONY: demo test test-c test-python bench check check-python check-c build clean format
+
+demo: build
+	$(PY) examples/demo.py
+
+test: test-c test-python
+
+test-c: $(C_TEST_BINS)
+	@set -e; for t in $^; do echo "$$t"; ./$$t; done
+
+# The engine is chosen once per process: first the types written in C, then the plain cffi calls.
+test-python: build
+	$(PY) -m pytest $(PYTEST_ARGS)
+	NETPOLL_PURE=1 $(PY) -m pytest $(PYTEST_ARGS)
+
+bench: $(VENV)/.bench
+	$(PY) -m benchmarks
+
+check: check-python check-c
+
+check-python: build
+	$(PY) -m ruff check $(PY_ALL)
+	$(PY) -m ruff format --check $(PY_ALL)
+	$(PY) -m mypy
+
+# -O2, since some warnings come out of the optimizer's analysis only.
+check-c: build
+	$(VENV)/bin/clang-format --dry-run -Werror $(C_ALL)
+	@set -e; include=$$($(PY) -c 'import sysconfig; print(sysconfig.get_path("include"))'); \
+	for cc in $(CC) $$(command -v clang || true); do \
+	    for file in $(CORE) $(EXT); do \
+	        echo "$$cc $$file"; \
+	        $$cc $(C_STD) $(C_WARN) -O2 -fPIC -Icsrc -isystem $$include -DPy_LIMITED_API=0x030a0000 \
+	            $(CFLAGS) -c -o /dev/null $$file; \
+	    done; \
+	done
+
+format: build
+	$(PY) -m ruff format $(PY_ALL)
+	$(VENV)/bin/clang-format -i $(C_ALL)
+
+build: $(BUILT)
+
+$(BUILT): $(DEPS) pyproject.toml $(CORE) $(EXT) $(C_HEADERS) python/netpoll_build.py setup.py
+	$(PY) -m pip install -q --no-build-isolation --no-deps -e .
+	@touch $@
+
+$(DEPS): requirements-dev.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' \
+	    || { echo 'netpoll needs Python 3.10 or later (make PYTHON=python3.x)' >&2; exit 1; }
+	@$(PYTHON) -c 'import os, sysconfig; open(os.path.join(sysconfig.get_path("include"), "Python.h"))' 2>/dev/null \
+	    || { echo 'Python.h is missing: install the headers (Debian: python3-dev)' >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null \
+	    || { echo 'the venv module is missing: install it (Debian: python3-venv)' >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(PY) -m pip install -q -r requirements-dev.txt
+	@touch $@
+
+$(VENV)/.bench: $(BUILT) benchmarks/requirements.txt
+	$(PY) -m pip install -q -r benchmarks/requirements.txt
+	@touch $@
+
+build/c/%: tests/c/%.c $(CORE) $(C_HEADERS)
+	@mkdir -p $(@D)
+	$(CC) $(C_STD) $(C_WARN) -O2 -g $(CFLAGS) -Icsrc -o $@ $< $(CORE) $(LDFLAGS) -pthread
+
+clean:
+	rm -rf $(VENV) build dist python/*.egg-info python/netpoll/_core.c python/netpoll/_core*.so

@@ -1,0 +1,29 @@
+/* The init function of netpoll._core on CPython.
+ *
+ * cffi generates a complete module whose init function netpoll_build.py renames to
+ * np_cffi_init_core.  Around it this file does what cffi cannot: it hands the GIL to the core's
+ * blocking hooks, and adds the types that are written in C by hand. */
+#include <Python.h>
+
+#include "netpoll.h"
+
+PyObject *np_cffi_init_core(void);
+PyMODINIT_FUNC PyInit__core(void);
+
+static void *give_gil_back(void)
+{
+    return PyEval_SaveThread();
+}
+
+static void take_gil(void *state)
+{
+    PyEval_RestoreThread(state);
+}
+
+PyMODINIT_FUNC PyInit__core(void)
+{
+    np_set_blocking_hooks(give_gil_back, take_gil);
+    PyObject *module = np_cffi_init_core();
+    /* Types written in C are added to the module here. */
+    return module;
+}

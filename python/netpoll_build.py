@@ -1,0 +1,114 @@
+"""Builds the extension ``netpoll._core`` from the C core in csrc/.
+
+What cffi declares is cut out of csrc/netpoll.h, between its two "cdef" lines, so that the binding and
+the core cannot drift apart.
+
+On CPython three things are added to a plain cffi module:
+
+* The generated calls keep the GIL.  cffi gives it back around every call, which next to a CPU-bound
+  thread costs a switch interval (5 ms) a call.  Here ``Py_BEGIN_ALLOW_THREADS`` is a plain brace, and
+  the core itself gives the GIL back around the system calls that block, through its blocking hooks.
+* The module's init function is wrapped by python/ext/module.c, which sets those hooks and adds the types
+  that are written in C by hand.
+* The limited API of 3.10 is chosen explicitly (cffi's own choice is older and lacks METH_FASTCALL), so
+  that one build serves every later CPython.
+
+On PyPy the module is plain cffi, which gives the GIL back around every call.
+
+Environment: ``NETPOLL_KQUEUE=1`` compiles the kqueue backend in on Linux too, against whatever library
+CFLAGS and LDFLAGS offer for <sys/event.h>.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+import sysconfig
+from pathlib import Path
+
+from cffi import FFI
+
+ROOT = Path(__file__).resolve().parent.parent
+CPYTHON = sys.implementation.name == "cpython"
+FREE_THREADED = bool(sysconfig.get_config_var("Py_GIL_DISABLED"))
+WINDOWS = sys.platform == "win32"
+
+BACKENDS = ("epoll", "kqueue", "iocp", "poll")
+
+PLAIN_PREAMBLE = '#include "netpoll.h"\n'
+
+# The generated file has Python.h included already where this text goes.
+CPYTHON_PREAMBLE = (
+    PLAIN_PREAMBLE
+    + """
+/* Calls keep the GIL; the core gives it back where it blocks. */
+#undef Py_BEGIN_ALLOW_THREADS
+#undef Py_END_ALLOW_THREADS
+#define Py_BEGIN_ALLOW_THREADS {
+#define Py_END_ALLOW_THREADS }
+
+/* The real PyInit__core is in python/ext/module.c. */
+#define PyInit__core np_cffi_init_core
+"""
+)
+
+
+def cdef() -> str:
+    """The declarations between the two "cdef" lines of the public header."""
+    header = (ROOT / "csrc" / "netpoll.h").read_text(encoding="utf-8")
+    found = re.search(r"/\* cdef: begin \*/(.*)/\* cdef: end \*/", header, re.DOTALL)
+    if found is None:
+        raise SystemExit("csrc/netpoll.h: the two cdef lines are missing")
+    return found.group(1)
+
+
+def backends() -> set[str]:
+    """The backends to compile for this platform."""
+    if WINDOWS:
+        return {"iocp"}
+    wanted = {"poll"}
+    if sys.platform == "linux":
+        wanted.add("epoll")
+    if sys.platform == "darwin" or "bsd" in sys.platform or os.environ.get("NETPOLL_KQUEUE") == "1":
+        wanted.add("kqueue")
+    return wanted
+
+
+def sources() -> list[str]:
+    """The C files to compile, relative to the root as setuptools wants them."""
+    left_out = {f"backend_{name}.c" for name in BACKENDS if name not in backends()}
+    files = [path for path in (ROOT / "csrc").glob("*.c") if path.name not in left_out]
+    if CPYTHON:
+        files += (ROOT / "python" / "ext").glob("*.c")
+    return sorted(path.relative_to(ROOT).as_posix() for path in files)
+
+
+def headers() -> list[str]:
+    """What a change of must rebuild the module for."""
+    files = [*(ROOT / "csrc").glob("*.h"), *(ROOT / "python" / "ext").glob("*.h")]
+    return sorted(path.relative_to(ROOT).as_posix() for path in files)
+
+
+def macros() -> list[tuple[str, str | None]]:
+    defined: list[tuple[str, str | None]] = []
+    if CPYTHON and not FREE_THREADED:
+        defined.append(("Py_LIMITED_API", "0x030a0000"))
+    if "kqueue" in backends():
+        defined.append(("NETPOLL_KQUEUE", "1"))
+    return defined
+
+
+ffibuilder = FFI()
+ffibuilder.cdef(cdef())
+ffibuilder.set_source(
+    "netpoll._core",
+    CPYTHON_PREAMBLE if CPYTHON else PLAIN_PREAMBLE,
+    sources=sources(),
+    depends=headers(),
+    include_dirs=["csrc"],
+    define_macros=macros(),
+    py_limited_api=CPYTHON and not FREE_THREADED,
+    extra_compile_args=[] if WINDOWS else ["-std=c11", "-Wall", "-fvisibility=hidden"],
+    libraries=["ws2_32"] if WINDOWS else [],
+)
