@@ -1,0 +1,1 @@
+"""The contestants, one a file. A function is a workload: it sets up and returns its round."""

@@ -1,0 +1,82 @@
+"""netpoll as plain threads use it, and the operations that need no scheduler at all."""
+
+from __future__ import annotations
+
+import os
+import threading
+from time import perf_counter
+
+import netpoll
+from netpoll import READ, PollDesc, Poller
+
+from benchmarks.model import Round
+from benchmarks.pairs import connected_pairs, let_in, take_out
+
+
+def ready(descriptors: int) -> Round:
+    """`reset` and `wait` of descriptors whose notification comes between the two."""
+    poller = Poller()
+    pairs = connected_pairs(descriptors)
+    opened = [poller.open(first) for first, _ in pairs]
+
+    def one_round() -> float:
+        let_in(pairs)
+        start = perf_counter()
+        for desc in opened:
+            desc.reset(READ)
+        reset = perf_counter()
+        for _ in opened:
+            poller.poll(0)  # whatever the size of its batches, this collects everything
+        collected = perf_counter()
+        for desc in opened:
+            desc.wait(READ)
+        end = perf_counter()
+        take_out(pairs)
+        return (end - collected + reset - start) / descriptors
+
+    return one_round
+
+
+def open_close(calls: int) -> Round:
+    poller = Poller()
+    pair = connected_pairs(1)[0]
+
+    def one_round() -> float:
+        fd = pair[0].fileno()
+        start = perf_counter()
+        for _ in range(calls):
+            poller.open(fd).close()
+        return (perf_counter() - start) / calls
+
+    return one_round
+
+
+def bounce(fd: int, desc: PollDesc, trips: int) -> None:
+    for _ in range(trips):
+        desc.reset(READ)
+        try:
+            os.read(fd, 1)
+        except BlockingIOError:
+            desc.wait(READ)
+            os.read(fd, 1)
+        os.write(fd, b"x")
+
+
+def ping_pong(pairs: int, trips: int) -> Round:
+    """Two threads a pair."""
+    connected = connected_pairs(pairs)
+    ends = [(end.fileno(), netpoll.open(end)) for pair in connected for end in pair]
+
+    def one_round() -> float:
+        threads = [threading.Thread(target=bounce, args=(fd, desc, trips)) for fd, desc in ends]
+        for thread in threads:
+            thread.start()
+        start = perf_counter()
+        let_in(connected)
+        for thread in threads:
+            thread.join()
+        elapsed = perf_counter() - start
+        take_out(connected)
+        return elapsed / (pairs * trips)
+
+    return one_round

@@ -1,0 +1,15 @@
+"""Opening and closing, beside the bare system calls that it must contain."""
+
+from benchmarks.model import Case, Python, at_most
+
+CALLS = {"calls": 50_000}
+
+ROWS = [
+    Case(
+        "open+close",
+        "select.epoll register+unreg.",
+        Python("netpoll_threads", "open_close", CALLS),
+        Python("standard", "register_unregister", CALLS),
+        at_most(1.5),
+    ),
+]
