@@ -1,0 +1,60 @@
+"""The command line.
+
+`python -m netpoll` says what this build can do on this machine and checks that it really does;
+`python -m netpoll echo` serves a TCP port until Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import sys
+
+
+def seconds(text: str) -> float:
+    value = float(text)
+    if not 0 < value < math.inf:
+        raise ValueError(text)
+    return value
+
+
+def port(text: str) -> int:
+    value = int(text)
+    if not 0 <= value <= 65535:
+        raise ValueError(text)
+    return value
+
+
+def parser() -> argparse.ArgumentParser:
+    top = argparse.ArgumentParser(
+        prog="python -m netpoll",
+        description="Show version, backends and kernel features, and check that they work.",
+    )
+    commands = top.add_subparsers(dest="command", metavar="{echo}")
+    echo = commands.add_parser("echo", help="serve echo over TCP until Ctrl-C")
+    echo.add_argument("--host", default="127.0.0.1", help="address or name (default %(default)s)")
+    echo.add_argument(
+        "--port", type=port, default=7007, help="0 takes a free one (default %(default)s)"
+    )
+    echo.add_argument(
+        "--read-deadline",
+        type=seconds,
+        metavar="SECONDS",
+        help="hang up on a client that is silent for so long (default: never)",
+    )
+    return top
+
+
+def main(arguments: list[str] | None = None) -> int:
+    chosen = parser().parse_args(arguments)
+    if chosen.command == "echo":
+        from netpoll import _echo
+
+        return _echo.serve(chosen.host, chosen.port, chosen.read_deadline)
+    from netpoll import _selfcheck
+
+    return _selfcheck.report()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
