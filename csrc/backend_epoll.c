@@ -1,0 +1,220 @@
+/* epoll: edge-triggered, each descriptor registered once for both modes.
+ *
+ * Facts about epoll that shaped this file:
+ * - A registration is keyed by the open file and the number.  It goes when the last descriptor of
+ *   the file does, not when this number is closed; so a file with duplicates can report events
+ *   under a number that is somebody else's by now.  Hence the tag in each event.
+ * - EPOLLRDHUP, EPOLLHUP and EPOLLERR come without being asked for or together with data; after
+ *   them no further edge may come, so they count as readiness for whoever may be waiting.
+ * - epoll_wait counts milliseconds; epoll_pwait2 (Linux 5.11) nanoseconds.
+ * - An epoll descriptor is itself readable while it has events, which is all that nesting needs;
+ *   a timerfd inside makes deadlines count as events.
+ */
+#define _GNU_SOURCE /* syscall */
+#include "backend.h"
+
+#include <errno.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "posixfd.h"
+
+/* No descriptor's tag is that small. */
+enum { TAG_WAKE = 0, TAG_TIMER = 1 };
+
+typedef struct epoll_kernel {
+    int fd;
+    int timer; /* -1 until it is nested */
+    np_wakefd wake;
+} epoll_kernel;
+
+static bool epoll_usable(void)
+{
+    return true;
+}
+
+static int add(int epfd, int fd, uint32_t events, uint64_t tag)
+{
+    struct epoll_event ev = {.events = events, .data = {.u64 = tag}};
+    return epoll_ctl(epfd, EPOLL_CTL_ADD, fd, &ev) < 0 ? -errno : 0;
+}
+
+static int epoll_init(void **kernel)
+{
+    epoll_kernel *k = malloc(sizeof *k);
+    if (!k)
+        return -ENOMEM;
+    k->timer = -1;
+    k->fd = epoll_create1(EPOLL_CLOEXEC);
+    int rc = k->fd < 0 ? -errno : 0;
+    if (rc < 0)
+        goto no_epoll;
+    rc = np_wakefd_open(&k->wake);
+    if (rc < 0)
+        goto no_wake;
+    rc = add(k->fd, k->wake.reader, EPOLLIN, TAG_WAKE);
+    if (rc < 0)
+        goto no_add;
+    *kernel = k;
+    return 0;
+
+no_add:
+    np_wakefd_close(&k->wake);
+no_wake:
+    close(k->fd);
+no_epoll:
+    free(k);
+    return rc;
+}
+
+static void epoll_fini(void *kernel)
+{
+    epoll_kernel *k = kernel;
+    if (k->timer >= 0)
+        close(k->timer);
+    np_wakefd_close(&k->wake);
+    close(k->fd);
+    free(k);
+}
+
+static int epoll_renew(void *kernel)
+{
+    epoll_kernel *k = kernel;
+    int rc = np_replace_fd(epoll_create1(EPOLL_CLOEXEC), k->fd);
+    if (rc == 0)
+        rc = np_wakefd_renew(&k->wake);
+    if (rc == 0)
+        rc = add(k->fd, k->wake.reader, EPOLLIN, TAG_WAKE);
+    if (rc == 0 && k->timer >= 0) {
+        close(k->timer); /* the parent's; fileno makes a new one */
+        k->timer = -1;
+    }
+    return rc;
+}
+
+static int epoll_open(void *kernel, np_fd fd, uint64_t tag)
+{
+    epoll_kernel *k = kernel;
+    return add(k->fd, (int)fd, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, tag);
+}
+
+static int epoll_close(void *kernel, np_fd fd, uint64_t tag)
+{
+    epoll_kernel *k = kernel;
+    struct epoll_event unused = {0}; /* Linux before 2.6.9 wants one */
+    (void)tag;
+    return epoll_ctl(k->fd, EPOLL_CTL_DEL, (int)fd, &unused) < 0 ? -errno : 0;
+}
+
+/* Milliseconds, rounded up: coming back early would only mean to wait once more. */
+static int milliseconds(int64_t ns)
+{
+    const int64_t day = 86400 * INT64_C(1000);
+    if (ns < 0)
+        return -1;
+    return (int)(ns / 1000000 >= day ? day : (ns + 999999) / 1000000);
+}
+
+#ifndef SYS_epoll_pwait2
+#define SYS_epoll_pwait2 441 /* the same on every architecture */
+#endif
+
+static _Atomic(bool) no_pwait2;
+
+static int wait_for_events(int epfd, struct epoll_event *events, int max, int64_t timeout)
+{
+    if (timeout > 0 && !atomic_load(&no_pwait2)) {
+        struct {
+            int64_t tv_sec, tv_nsec;
+        } ts = {timeout / 1000000000, timeout % 1000000000};
+        long n = syscall(SYS_epoll_pwait2, epfd, events, max, &ts, NULL, (size_t)0);
+        if (n >= 0 || (errno != ENOSYS && errno != EPERM))
+            return (int)n;
+        atomic_store(&no_pwait2, true); /* an old kernel, or a sandbox that does not know it */
+    }
+    return epoll_wait(epfd, events, max, milliseconds(timeout));
+}
+
+static void translate(const struct epoll_event *ev, np_event *out)
+{
+    uint32_t e = ev->events;
+    out->tag = ev->data.u64;
+    out->modes = (uint8_t)((e & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR) ? NP_READ : 0) |
+                           (e & (EPOLLOUT | EPOLLHUP | EPOLLERR) ? NP_WRITE : 0));
+    out->error = e == EPOLLERR;
+}
+
+static int epoll_poll(void *kernel, np_event *events, int max, int64_t timeout, bool *woken)
+{
+    epoll_kernel *k = kernel;
+    struct epoll_event batch[NP_EVENT_BATCH];
+    int n = wait_for_events(k->fd, batch, max < NP_EVENT_BATCH ? max : NP_EVENT_BATCH, timeout);
+    int out = 0;
+
+    if (n < 0)
+        return -errno;
+    for (int i = 0; i < n; i++) {
+        if (batch[i].data.u64 == TAG_WAKE) {
+            np_wakefd_drain(&k->wake);
+            *woken = true;
+        } else if (batch[i].data.u64 != TAG_TIMER) {
+            translate(&batch[i], &events[out++]);
+        }
+    }
+    return out;
+}
+
+static int epoll_wake(void *kernel)
+{
+    epoll_kernel *k = kernel;
+    return np_wakefd_signal(&k->wake);
+}
+
+static bool epoll_is_poll_descriptor(void *kernel, np_fd fd)
+{
+    epoll_kernel *k = kernel;
+    return fd == k->fd || fd == k->wake.reader || (fd == k->timer && fd >= 0);
+}
+
+static int epoll_fileno(void *kernel, np_fd *out)
+{
+    epoll_kernel *k = kernel;
+    if (k->timer < 0) {
+        int timer = np_timerfd_open();
+        if (timer < 0)
+            return timer;
+        int rc = add(k->fd, timer, EPOLLIN, TAG_TIMER);
+        if (rc < 0) {
+            close(timer);
+            return rc;
+        }
+        k->timer = timer;
+    }
+    *out = k->fd;
+    return 0;
+}
+
+static int epoll_nest_timer(void *kernel, int64_t when)
+{
+    epoll_kernel *k = kernel;
+    return np_timerfd_set(k->timer, when);
+}
+
+const np_backend np_backend_epoll = {
+    .name = "epoll",
+    .usable = epoll_usable,
+    .init = epoll_init,
+    .fini = epoll_fini,
+    .renew = epoll_renew,
+    .open = epoll_open,
+    .close = epoll_close,
+    .arm = NULL,
+    .poll = epoll_poll,
+    .wake = epoll_wake,
+    .is_poll_descriptor = epoll_is_poll_descriptor,
+    .fileno = epoll_fileno,
+    .nest_timer = epoll_nest_timer,
+};

@@ -1,0 +1,23 @@
+/* The clock of all deadlines, and giving the processor away. */
+#define _GNU_SOURCE /* clock_gettime */
+#include "netpoll.h"
+#include "sync.h"
+
+#ifdef _WIN32
+#include "clock_win32.h"
+#else
+#include <sched.h>
+#include <time.h>
+
+int64_t np_now(void)
+{
+    struct timespec ts;
+    clock_gettime(CLOCK_MONOTONIC, &ts); /* cannot fail with a clock that every POSIX system has */
+    return (int64_t)ts.tv_sec * 1000000000 + ts.tv_nsec;
+}
+
+void np_yield(void)
+{
+    sched_yield();
+}
+#endif

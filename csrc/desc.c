@@ -1,0 +1,417 @@
+/* The state machine of a descriptor: Go's netpoll.go, platform-independent part.
+ *
+ * A waiter goes  NIL -> WAIT -> (check the info word again) -> THREAD or TOKEN.
+ * Whoever ends waits goes  info word -> semaphore.
+ * Each stores first and loads second, so at least one of the two sees the other: either the waiter
+ * sees the bit and does not park, or the other sees WAIT (or the parked waiter) and undoes it.
+ *
+ * Events and deadlines come with the lock held (np_*_locked); waiters come without it.
+ */
+#include "internal.h"
+
+/* --- what the lock guards -------------------------------------------------------------------- */
+
+static void set_info(np_desc *d, uint32_t set, uint32_t clear)
+{
+    np_store(&d->info, (np_load(&d->info) & ~clear) | set);
+}
+
+/* Any pending notification belongs to the slot's last owner: forget it.  seq moves on, so what is
+ * still in the heap is stale. */
+static void setup_side(np_side *s)
+{
+    np_store(&s->sem, SEM_NIL);
+    np_store(&s->claim, CLAIM_NONE);
+    np_store64(&s->deadline, 0);
+    s->seq++;
+}
+
+void np_desc_setup(np_desc *d, np_fd fd)
+{
+    d->fd = fd;
+    setup_side(&d->side[0]);
+    setup_side(&d->side[1]);
+    np_store(&d->info, 0);
+    np_store(&d->refs, 1);
+}
+
+/* Go's netpollunblock.  ready: an event; else a deadline, unblock or close, which leaves no
+ * notification behind, as every later wait checks the info word first. */
+static void unblock_locked(np_side *s, bool ready, np_wakes *wakes)
+{
+    np_poller *p = np_desc_of(s)->poller;
+
+    for (;;) {
+        uint32_t old = np_load(&s->sem);
+        if (old == SEM_READY || old == SEM_NEWS || (old == SEM_NIL && !ready))
+            return;
+        uint32_t next = !ready || old == SEM_THREAD ? SEM_NIL
+                        : old == SEM_TOKEN          ? SEM_NEWS
+                                                    : SEM_READY;
+        if (!np_cas(&s->sem, old, next))
+            continue;
+        if (old == SEM_THREAD || old == SEM_TOKEN)
+            np_dec(&p->parked[s->mode - 1]);
+        if (old == SEM_THREAD)
+            np_notify_thread(s->waiter.thread, ready, wakes);
+        else if (old == SEM_TOKEN)
+            np_enqueue_token(p, s, wakes);
+        return;
+    }
+}
+
+/* Go's netpollready: the kernel says that modes may be tried. */
+void np_ready_locked(np_desc *d, int modes, bool event_err, np_wakes *wakes)
+{
+    set_info(d, event_err ? INFO_EVENT_ERR : 0, INFO_EVENT_ERR);
+    for (int mode = NP_READ; mode <= NP_WRITE; mode++)
+        if (modes & mode)
+            unblock_locked(np_side_of(d, mode), true, wakes);
+}
+
+/* Go's pollUnblock: info is INFO_CLOSING, and INFO_GONE if no event can come any more. */
+void np_evict_locked(np_desc *d, uint32_t info, np_wakes *wakes)
+{
+    set_info(d, info, 0);
+    for (int i = 0; i < 2; i++) {
+        np_store64(&d->side[i].deadline, 0);
+        d->side[i].seq++;
+        unblock_locked(&d->side[i], false, wakes);
+    }
+}
+
+/* The side's deadline has passed.  Go's netpolldeadlineimpl. */
+static void expire_side(np_side *s, np_wakes *wakes)
+{
+    np_store64(&s->deadline, -1);
+    s->seq++;
+    set_info(np_desc_of(s), INFO_EXPIRED(s->mode), 0);
+    unblock_locked(s, false, wakes);
+}
+
+/* A combined timer, one for two equal deadlines, is kept on the read side: it expires both. */
+void np_expire_locked(np_side *s, np_wakes *wakes)
+{
+    np_desc *d = np_desc_of(s);
+    np_side *other = np_side_of(d, s->mode ^ (NP_READ | NP_WRITE));
+    bool combined = np_load64(&other->deadline) == np_load64(&s->deadline);
+
+    d->poller->stats.deadlines_fired++;
+    expire_side(s, wakes);
+    if (combined)
+        expire_side(other, wakes);
+}
+
+/* --- waiting --------------------------------------------------------------------------------- */
+
+/* Rule 6: a deadline binds as soon as the clock has passed it, even if nobody has driven the
+ * poller.  The clock is read only when there is a deadline. */
+static void expire_if_passed(np_desc *d, np_side *s)
+{
+    int64_t when = np_load64(&s->deadline);
+    if (when <= 0 || np_now() < when)
+        return;
+
+    np_wakes wakes = NP_WAKES_INIT;
+    np_lock(d->poller);
+    when = np_load64(&s->deadline);
+    if (when > 0 && np_now() >= when)
+        np_expire_locked(s, &wakes);
+    np_unlock(d->poller, &wakes);
+}
+
+/* Go's netpollcheckerr, in the order of rule 7.  An error event is for readers only: a writer
+ * meets it in its write, which can tell more. */
+int np_block_check(np_desc *d, np_side *s, int flags)
+{
+    uint32_t info = np_load(&d->info);
+
+    if (flags & NP_IO_ONLY)
+        return info & INFO_GONE ? NP_CLOSED : NP_OK;
+    if (info & INFO_CLOSING)
+        return NP_CLOSED;
+    if (!(info & INFO_EXPIRED(s->mode))) {
+        expire_if_passed(d, s);
+        info = np_load(&d->info);
+    }
+    if (info & INFO_CLOSING)
+        return NP_CLOSED;
+    if (info & INFO_EXPIRED(s->mode))
+        return NP_TIMEOUT;
+    if (s->mode == NP_READ && info & INFO_EVENT_ERR)
+        return NP_NOT_POLLABLE;
+    return NP_OK;
+}
+
+/* Take the notification, if there is one. */
+static bool consume(np_side *s)
+{
+    return np_cas(&s->sem, SEM_READY, SEM_NIL) || np_cas(&s->sem, SEM_NEWS, SEM_NIL);
+}
+
+static int arm(np_desc *d, int mode)
+{
+    np_poller *p = d->poller;
+    np_wakes wakes = NP_WAKES_INIT;
+
+    np_lock(p);
+    int rc = np_enter(p, &wakes);
+    if (rc == NP_OK && !(np_load(&d->info) & INFO_GONE)) {
+        rc = p->backend->arm(p->kernel, d->fd, np_tag_of(d), mode);
+        wakes.raise = rc > 0;
+        rc = rc > 0 ? 0 : rc;
+    }
+    np_unlock(p, &wakes);
+    return rc;
+}
+
+/* The first half of Go's netpollblock.  NP_PARKED: the side is in SEM_WAIT, and the caller's to
+ * commit; else the wait is over with that result. */
+int np_block_begin(np_desc *d, np_side *s, int flags)
+{
+    int rc = np_block_check(d, s, flags);
+    if (rc != NP_OK)
+        return rc;
+    for (;;) {
+        if (consume(s))
+            return NP_OK;
+        if (np_load(&s->sem) >= SEM_WAIT)
+            return NP_BUSY;
+        if (d->poller->backend->arm && (rc = arm(d, s->mode)) != NP_OK)
+            return rc;
+        if (np_cas(&s->sem, SEM_NIL, SEM_WAIT))
+            break;
+    }
+    /* The other half of publish before unblock: look again, now that the semaphore says WAIT.  An
+     * event may have turned it into READY meanwhile: it stays, for whoever waits next. */
+    rc = np_block_check(d, s, flags);
+    if (rc != NP_OK) {
+        np_cas(&s->sem, SEM_WAIT, SEM_NIL);
+        return rc;
+    }
+    return NP_PARKED;
+}
+
+static int wait_in_thread(np_desc *d, int mode, int flags)
+{
+    np_side *s = np_side_of(d, mode);
+
+    for (;;) {
+        int rc = np_block_begin(d, s, flags);
+        if (rc != NP_PARKED)
+            return rc;
+        bool ready = false;
+        rc = np_park_thread(d, s, &ready);
+        if (rc != NP_OK)
+            return rc;
+        if (ready) /* readiness wins over a deadline that passed since; closing wins over both */
+            return np_load(&d->info) & (flags & NP_IO_ONLY ? INFO_GONE : INFO_CLOSING) ? NP_CLOSED
+                                                                                        : NP_OK;
+        /* Not ready: begin tells why.  If it finds nothing, a deadline fired and was moved before
+         * we ran, and the wait goes on. */
+    }
+}
+
+int np_wait(np_desc *d, int mode)
+{
+    return wait_in_thread(d, mode, 0);
+}
+
+int np_wait_canceled(np_desc *d, int mode)
+{
+    return wait_in_thread(d, mode, NP_IO_ONLY);
+}
+
+/* Only READY is dropped, in one step: a waiter that parks meanwhile stays, and so does the news of
+ * a token that is on its way to its owner. */
+int np_reset(np_desc *d, int mode)
+{
+    np_side *s = np_side_of(d, mode);
+    int rc = np_block_check(d, s, 0);
+
+    if (rc == NP_OK && np_load(&s->sem) == SEM_READY)
+        np_cas(&s->sem, SEM_READY, SEM_NIL);
+    return rc;
+}
+
+/* --- schedulers ------------------------------------------------------------------------------ */
+
+/* Commit, Go's netpollblockcommit.  The side is in SEM_WAIT, so this is the only one who parks on
+ * it, and no token can enter the queue meanwhile.  False: an event or an unblock came first. */
+static bool commit_token(np_desc *d, np_side *s, np_token token)
+{
+    np_cas(&s->claim, CLAIM_OUT, CLAIM_NONE);
+    s->waiter.token = token;
+    np_inc(&d->poller->parked[s->mode - 1]);
+    if (np_cas(&s->sem, SEM_WAIT, SEM_TOKEN))
+        return true;
+    np_dec(&d->poller->parked[s->mode - 1]);
+    return false;
+}
+
+int np_park(np_desc *d, int mode, np_token token, int flags)
+{
+    np_side *s = np_side_of(d, mode);
+
+    for (;;) {
+        int rc = np_block_begin(d, s, flags);
+        if (rc != NP_PARKED)
+            return rc;
+        /* The side has one link for the ready queue.  If the last token is still in it, its owner
+         * is the waiter of this mode until it comes out. */
+        uint32_t claim = np_load(&s->claim);
+        if (claim == CLAIM_QUEUED || claim == CLAIM_DROPPED) {
+            np_cas(&s->sem, SEM_WAIT, SEM_NIL);
+            return NP_BUSY;
+        }
+        if (commit_token(d, s, token))
+            return NP_PARKED;
+    }
+}
+
+int np_resume(np_desc *d, int mode, int flags)
+{
+    np_side *s = np_side_of(d, mode);
+
+    /* Only the owner of a token that came out may take the news. */
+    if (np_cas(&s->claim, CLAIM_OUT, CLAIM_NONE) && consume(s))
+        return np_load(&d->info) & (flags & NP_IO_ONLY ? INFO_GONE : INFO_CLOSING) ? NP_CLOSED
+                                                                                    : NP_OK;
+    int rc = np_block_check(d, s, flags);
+    return rc == NP_OK ? NP_AGAIN : rc;
+}
+
+int np_cancel(np_desc *d, int mode, np_token *token)
+{
+    np_side *s = np_side_of(d, mode);
+    np_poller *p = d->poller;
+    np_wakes wakes = NP_WAKES_INIT;
+    int withdrawn = 0;
+
+    np_lock(p);
+    if (np_cas(&s->sem, SEM_TOKEN, SEM_NIL)) {
+        np_dec(&p->parked[s->mode - 1]);
+        *token = s->waiter.token;
+        withdrawn = 1;
+    } else if (np_cas(&s->claim, CLAIM_OUT, CLAIM_NONE) ||
+               np_cas(&s->claim, CLAIM_QUEUED, CLAIM_DROPPED)) {
+        np_cas(&s->sem, SEM_NEWS, SEM_READY);
+    }
+    np_unlock(p, &wakes);
+    return withdrawn;
+}
+
+/* --- deadlines ------------------------------------------------------------------------------- */
+
+/* An instant on the clock, or 0 for none, or -1 for one that has passed. */
+static int64_t instant(int64_t timeout_ns)
+{
+    if (timeout_ns == NP_NEVER)
+        return 0;
+    if (timeout_ns <= 0)
+        return -1;
+    int64_t now = np_now();
+    return timeout_ns < INT64_MAX - now ? now + timeout_ns : 0;
+}
+
+/* seq changes with the deadline, and with combining, which changes whose timer it is. */
+static void move_deadlines(np_desc *d, int64_t when, int modes)
+{
+    np_side *r = &d->side[0], *w = &d->side[1];
+    int64_t rd0 = np_load64(&r->deadline), wd0 = np_load64(&w->deadline);
+    int64_t rd = modes & NP_READ ? when : rd0, wd = modes & NP_WRITE ? when : wd0;
+    bool regroup = (rd0 > 0 && rd0 == wd0) != (rd > 0 && rd == wd);
+
+    np_store64(&r->deadline, rd);
+    np_store64(&w->deadline, wd);
+    set_info(d, (rd < 0 ? INFO_EXPIRED_READ : 0) | (wd < 0 ? INFO_EXPIRED_WRITE : 0),
+             INFO_EXPIRED_READ | INFO_EXPIRED_WRITE);
+    if (rd != rd0 || regroup) {
+        r->seq++;
+        np_heap_want(&d->poller->heap, r);
+    }
+    if (wd != wd0 || regroup) {
+        w->seq++;
+        np_heap_want(&d->poller->heap, w);
+    }
+}
+
+/* A driver that would sleep past the new first deadline must come back and look again. */
+static void cover_deadline(np_poller *p, int64_t when, np_wakes *wakes)
+{
+    if (p->nested && np_load(&p->state) == STATE_OPEN && (!p->nest_when || when < p->nest_when))
+        np_nest_sync(p);
+    if (np_list_empty(&p->drivers))
+        return;
+    for (np_link *l = p->drivers.next; l != &p->drivers; l = l->next)
+        if (NP_CONTAINER(l, np_driver, link)->until <= when)
+            return;
+    np_kick_all(p, wakes);
+}
+
+int np_set_deadline(np_desc *d, int64_t timeout_ns, int modes)
+{
+    np_poller *p = d->poller;
+    np_wakes wakes = NP_WAKES_INIT;
+    int64_t when = instant(timeout_ns);
+    int rc = NP_OK;
+
+    np_lock(p);
+    if (np_load(&d->info) & INFO_CLOSING)
+        rc = NP_CLOSED;
+    else if (when > 0)
+        rc = np_heap_reserve(&p->heap, 2);
+    if (rc == NP_OK) {
+        move_deadlines(d, when, modes);
+        if (when > 0)
+            cover_deadline(p, when, &wakes);
+        for (int mode = NP_READ; when < 0 && mode <= NP_WRITE; mode++)
+            if (modes & mode)
+                unblock_locked(np_side_of(d, mode), false, &wakes);
+    }
+    np_unlock(p, &wakes);
+    return rc;
+}
+
+int np_deadline(const np_desc *d, int mode, int64_t *left)
+{
+    int64_t when = np_load64(&d->side[mode - 1].deadline);
+    if (when == 0)
+        return 0;
+    *left = when < 0 ? -1 : when - np_now();
+    return 1;
+}
+
+/* --- looking --------------------------------------------------------------------------------- */
+
+np_fd np_desc_fd(const np_desc *d)
+{
+    return d->fd;
+}
+
+np_poller *np_desc_poller(const np_desc *d)
+{
+    return d->poller;
+}
+
+int np_desc_closed(const np_desc *d)
+{
+    return (np_load(&d->info) & INFO_CLOSING) != 0;
+}
+
+int np_is_ready(const np_desc *d, int mode)
+{
+    uint32_t sem = np_load(&d->side[mode - 1].sem);
+    return sem == SEM_READY || sem == SEM_NEWS;
+}
+
+int np_is_parked(const np_desc *d, int mode)
+{
+    uint32_t sem = np_load(&d->side[mode - 1].sem);
+    return sem == SEM_THREAD || sem == SEM_TOKEN;
+}
+
+int np_desc_size(void)
+{
+    return (int)sizeof(np_desc);
+}

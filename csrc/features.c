@@ -1,0 +1,31 @@
+/* What of the kernel is in use, for people who ask `python -m netpoll`. */
+#define _GNU_SOURCE /* syscall */
+#include "netpoll.h"
+
+#if defined(__linux__)
+#include <errno.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#ifndef SYS_epoll_pwait2
+#define SYS_epoll_pwait2 441
+#endif
+
+const char *np_features(void)
+{
+    /* A descriptor that cannot be: a kernel that knows the call says EBADF. */
+    if (syscall(SYS_epoll_pwait2, -1, NULL, 1, NULL, NULL, (size_t)0) < 0 && errno == EBADF)
+        return "epoll_pwait2, eventfd, timerfd, futex";
+    return "epoll_wait, eventfd, timerfd, futex";
+}
+#elif defined(_WIN32)
+const char *np_features(void)
+{
+    return "IOCP, AFD, WaitOnAddress";
+}
+#else
+const char *np_features(void)
+{
+    return "kqueue or poll, condition variables";
+}
+#endif

@@ -1,0 +1,144 @@
+/* All pollers of the process, and what fork does to them.
+ *
+ * A kernel object is shared after a fork: what one process deregisters or drains there, the other
+ * has lost.  So the child gets objects of its own.  The handlers here only see to it that the
+ * child finds every poller whole (all locks are held across the fork) and marked; the first call
+ * that needs the kernel then renews it (np_enter), where an error can be reported.
+ *
+ * The child's only thread is the one that forked.  It is not inside the core (a signal handler
+ * that forks runs after its wait was withdrawn), so whoever was parked or driving is gone; tokens
+ * stay, for their schedulers may go on.
+ */
+#include "internal.h"
+
+static np_mutex registry_lock = NP_MUTEX_INIT;
+static np_link registry = {&registry, &registry};
+
+#define EACH_POLLER(p)                                                                             \
+    for (np_link *l = registry.next;                                                               \
+         l != &registry && (p = NP_CONTAINER(l, np_poller, registry)) != NULL; l = l->next)
+
+#ifndef _WIN32
+
+static void before_fork(void)
+{
+    np_poller *p = NULL;
+    np_mutex_lock(&registry_lock);
+    EACH_POLLER(p)
+    {
+        np_mutex_lock(&p->lock);
+    }
+}
+
+static void after_fork_in_parent(void)
+{
+    np_poller *p = NULL;
+    EACH_POLLER(p)
+    {
+        np_mutex_unlock(&p->lock);
+    }
+    np_mutex_unlock(&registry_lock);
+}
+
+static void forget_threads(np_desc *d)
+{
+    for (int i = 0; i < 2; i++) {
+        uint32_t sem = np_load(&d->side[i].sem);
+        if (sem == SEM_THREAD || sem == SEM_WAIT)
+            np_store(&d->side[i].sem, SEM_NIL);
+    }
+}
+
+static uint32_t tokens_parked(const np_poller *p, int mode)
+{
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < p->fds.capacity; i++)
+        if (p->fds.buckets[i])
+            n += np_load(&np_side_of(p->fds.buckets[i], mode)->sem) == SEM_TOKEN;
+    return n;
+}
+
+static void reset_in_child(np_poller *p)
+{
+    np_mutex_init(&p->lock);
+    np_list_init(&p->drivers);
+    np_list_init(&p->followers);
+    np_store(&p->wakers, 0);
+    np_store(&p->raised, 0);
+    for (uint32_t i = 0; i < p->fds.capacity; i++)
+        if (p->fds.buckets[i])
+            forget_threads(p->fds.buckets[i]);
+    for (int mode = NP_READ; mode <= NP_WRITE; mode++)
+        np_store(&p->parked[mode - 1], tokens_parked(p, mode));
+    if (np_load(&p->state) == STATE_OPEN)
+        np_store(&p->state, STATE_FORKED);
+    else if (np_load(&p->state) == STATE_CLOSED)
+        np_give_back_kernel(p);
+}
+
+static void after_fork_in_child(void)
+{
+    np_poller *p = NULL;
+    np_mutex_init(&registry_lock);
+    EACH_POLLER(p)
+    {
+        reset_in_child(p);
+    }
+}
+
+static int install(void)
+{
+    static bool installed; /* under the registry's lock */
+    if (!installed && pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child) != 0)
+        return -ENOMEM;
+    installed = true;
+    return 0;
+}
+
+#else
+
+static int install(void)
+{
+    return 0; /* no fork */
+}
+
+#endif
+
+int np_registry_add(np_poller *p)
+{
+    np_mutex_lock(&registry_lock);
+    int rc = install();
+    if (rc == 0)
+        np_list_append(&registry, &p->registry);
+    np_mutex_unlock(&registry_lock);
+    return rc;
+}
+
+void np_registry_remove(np_poller *p)
+{
+    np_mutex_lock(&registry_lock);
+    np_list_remove(&p->registry);
+    np_mutex_unlock(&registry_lock);
+}
+
+static bool is_ours(np_poller *p, np_fd fd)
+{
+    np_lock(p);
+    bool ours = p->kernel && p->backend->is_poll_descriptor(p->kernel, fd);
+    np_mutex_unlock(&p->lock);
+    return ours;
+}
+
+int np_is_poll_descriptor(np_poller *p, np_fd fd)
+{
+    if (p)
+        return is_ours(p, fd);
+    bool found = false;
+    np_mutex_lock(&registry_lock);
+    EACH_POLLER(p)
+    {
+        found = found || is_ours(p, fd);
+    }
+    np_mutex_unlock(&registry_lock);
+    return found;
+}

@@ -1,0 +1,191 @@
+/* netpoll: Go's runtime network poller as a C library.
+ *
+ * One page to learn it by:
+ *
+ *   np_poller_new    a poller: one kernel object (epoll, kqueue, ...), one heap of deadlines
+ *   np_open          register a descriptor once, edge-triggered, for both modes -> np_desc
+ *   np_reset         before an I/O attempt: forget a pending notification
+ *   np_wait          block the calling thread until the mode is ready, its deadline passes,
+ *                    or somebody closes the descriptor
+ *   np_park, np_poll, np_resume, np_cancel
+ *                    the same wait, cut in two for schedulers of coroutines
+ *   np_set_deadline  from any thread, also under a waiter
+ *   np_unblock       evict: present and later waits end with NP_CLOSED
+ *   np_close         unblock and deregister; the fd itself is the caller's
+ *
+ * Threads.  Every function may be called from any thread at any time, provided that the caller
+ * holds a reference to the object it passes (np_poller_new and np_open give one each; np_desc
+ * references keep the poller's memory alive too).  np_wake may be called from a signal handler.
+ *
+ * Results.  A function that returns int returns NP_OK (0), one of the positive NP_ codes, or a
+ * negated errno value (-EBADF, -ENOMEM, ...) when a system call failed; nothing is half done then.
+ *
+ * The part between the two "cdef" lines is also what the Python binding is generated from: plain
+ * declarations only.
+ */
+#ifndef NETPOLL_H
+#define NETPOLL_H
+
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* cdef: begin */
+
+/* Modes.  The same numbers as selectors.EVENT_READ and EVENT_WRITE. */
+#define NP_READ 1
+#define NP_WRITE 2
+
+/* Results of the calls that wait.  1 to 3 are Go's pollErrClosing, pollErrTimeout and
+ * pollErrNotPollable, reported in this order of preference. */
+#define NP_OK 0
+#define NP_CLOSED 1       /* the descriptor, or its poller, was closed or evicted */
+#define NP_TIMEOUT 2      /* the mode's deadline has passed */
+#define NP_NOT_POLLABLE 3 /* the kernel reported an error and nothing else */
+#define NP_BUSY 4         /* somebody else waits for this mode already */
+#define NP_INTERRUPTED 5  /* a signal arrived; nothing is lost, call again */
+#define NP_PARKED 6       /* np_park: the token will come out of np_poll */
+#define NP_AGAIN 7        /* np_resume: not ready and no error: park again */
+
+/* np_set_deadline: no deadline.  Any other value is nanoseconds from now. */
+#define NP_NEVER 0x7fffffffffffffff
+
+/* np_park: wait for readiness only; an expired deadline and np_unblock do not end the wait (Go's
+ * pollWaitCanceled).  np_close and np_poller_close do: after them readiness can never come. */
+#define NP_IO_ONLY 1
+
+typedef intptr_t np_fd;     /* a file descriptor; on Windows a SOCKET or HANDLE */
+typedef uintptr_t np_token; /* a scheduler's own value, not interpreted */
+
+typedef struct np_poller np_poller;
+typedef struct np_desc np_desc;
+
+typedef struct np_stats {
+    uint64_t open;            /* descriptors registered now */
+    uint64_t parked_readers;  /* threads and tokens waiting for READ now */
+    uint64_t parked_writers;  /* ... for WRITE */
+    uint64_t polls;           /* calls into the kernel to collect events */
+    uint64_t events;          /* events collected */
+    uint64_t stale_events;    /* ... of them dropped, their descriptor being gone */
+    uint64_t deadlines_fired; /* deadlines that expired (a combined one counts once) */
+    uint64_t wakeups;         /* times that a driver was woken by np_wake or internally */
+} np_stats;
+
+/* --- pollers --------------------------------------------------------------------------------- */
+
+/* The name of the i-th backend usable in this build on this machine, best first; NULL past the
+ * last. */
+const char *np_backend_name(int i);
+
+/* Create a poller with one reference.  backend NULL: the best.  An unknown or unusable name:
+ * -ENOSYS.  Out of descriptors or memory: the errno. */
+int np_poller_new(const char *backend, np_poller **out);
+
+/* Close: every waiter, every np_poll in progress and every later call gets NP_CLOSED.  Kernel
+ * objects are given back as soon as the last driver has left them.  Idempotent. */
+void np_poller_close(np_poller *p);
+
+void np_poller_ref(np_poller *p);
+void np_poller_unref(np_poller *p); /* the last one closes the poller and frees its memory */
+
+const char *np_poller_backend(const np_poller *p);
+int np_poller_closed(const np_poller *p);
+
+/* Collect kernel events and fire due deadlines; wake the threads concerned; store the tokens that
+ * became ready, each exactly once, in tokens[0..max) and their number in *n.  timeout_ns < 0
+ * blocks, 0 never blocks.  May return NP_OK with *n == 0 before the timeout.  NP_INTERRUPTED on a
+ * signal. */
+int np_poll(np_poller *p, int64_t timeout_ns, np_token *tokens, int max, int *n);
+
+/* Tokens that are ready already, without a look at the kernel; works on a closed poller too, whose
+ * parked tokens all become ready.  Returns their number. */
+int np_take_ready(np_poller *p, np_token *tokens, int max);
+
+/* Go's netpollBreak: the np_poll in progress, or else the next blocking one, returns early.
+ * Async-signal-safe.  Wake-ups before a poll collapse into one. */
+void np_wake(np_poller *p);
+
+/* A descriptor that is readable when np_poll(0) has work: events, tokens, a due deadline.
+ * -ENOSYS where the system has none. */
+int np_poller_fileno(np_poller *p, np_fd *out);
+
+/* Nanoseconds until the earliest deadline (0: due), or -1 for none. */
+int64_t np_next_deadline(np_poller *p);
+
+/* Is fd one of the descriptors that p itself (or with NULL any open poller) is made of? */
+int np_is_poll_descriptor(np_poller *p, np_fd fd);
+
+void np_poller_stats(np_poller *p, np_stats *out);
+
+/* --- descriptors ----------------------------------------------------------------------------- */
+
+/* Register fd.  The caller gets one reference.  -EBADF: not a descriptor; -EPERM: a kind of file
+ * that the kernel cannot poll; -EEXIST: open on this poller already; NP_CLOSED: the poller is. */
+int np_open(np_poller *p, np_fd fd, np_desc **out);
+
+void np_desc_ref(np_desc *d);
+void np_desc_unref(np_desc *d); /* the last one closes, and gives the slot back to the poll cache */
+
+np_fd np_desc_fd(const np_desc *d);
+np_poller *np_desc_poller(const np_desc *d); /* borrowed */
+int np_desc_closed(const np_desc *d);        /* closed, evicted, or its poller closed */
+
+/* Drop a pending notification.  NP_OK or what np_wait would return without blocking. */
+int np_reset(np_desc *d, int mode);
+
+/* Wait in the calling thread. */
+int np_wait(np_desc *d, int mode);
+int np_wait_canceled(np_desc *d, int mode); /* with NP_IO_ONLY */
+
+/* Wait for a scheduler.  NP_OK: ready now, the notification is consumed.  NP_PARKED: token comes
+ * out of exactly one later np_poll of the descriptor's poller, unless np_cancel withdraws it.
+ * Then np_resume tells why. flags: 0 or NP_IO_ONLY, the same in both calls. */
+int np_park(np_desc *d, int mode, np_token token, int flags);
+int np_resume(np_desc *d, int mode, int flags);
+
+/* Withdraw a parked token: 1 and *token, or 0 when there is none parked (it is out, or about to
+ * come out, or the waiter is a thread). */
+int np_cancel(np_desc *d, int mode, np_token *token);
+
+/* Set the deadline of the modes (NP_READ, NP_WRITE or both) to timeout_ns nanoseconds from now;
+ * <= 0 expires them at once; NP_NEVER, or an instant past the end of the clock, clears them.
+ * NP_CLOSED after close; -ENOMEM leaves the deadlines as they were. */
+int np_set_deadline(np_desc *d, int64_t timeout_ns, int modes);
+
+/* Nanoseconds left until the mode's deadline in *left, 0 or less once expired; returns 0 if the
+ * mode has no deadline, else 1. */
+int np_deadline(const np_desc *d, int mode, int64_t *left);
+
+/* Is a notification remembered for the mode?  (For repr and debugging: it may change at once.) */
+int np_is_ready(const np_desc *d, int mode);
+/* Does a thread or a token wait for the mode? */
+int np_is_parked(const np_desc *d, int mode);
+
+int np_unblock(np_desc *d); /* Go's evict; idempotent */
+int np_close(np_desc *d);   /* unblock and deregister before returning; idempotent */
+
+/* --- the host program ------------------------------------------------------------------------ */
+
+/* Monotonic nanoseconds, the clock of all deadlines. */
+int64_t np_now(void);
+
+/* Bytes of one descriptor slot in the poll cache. */
+int np_desc_size(void);
+
+/* Kernel features in use, for `python -m netpoll`: a short text such as
+ * "epoll_pwait2, eventfd, futex". */
+const char *np_features(void);
+
+/* cdef: end */
+
+/* Called around the part of np_wait and np_poll that may block, never with a lock held: a host
+ * with a global interpreter lock gives it back in enter() and takes it again in leave(), which
+ * gets what enter() returned.  Set once, before any other call. */
+void np_set_blocking_hooks(void *(*enter)(void), void (*leave)(void *));
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,150 @@
+/* The life of a descriptor: open, evict, close, references. */
+#include "internal.h"
+
+/* The descriptor leaves the table, and the kernel if it is still the one that holds the number
+ * there (a file that was closed first took its registration with it, and the number may be
+ * somebody else's now). */
+static void close_locked(np_desc *d, np_wakes *wakes)
+{
+    np_poller *p = d->poller;
+
+    if (np_fdtab_get(&p->fds, d->fd) == d) {
+        if (np_load(&p->state) == STATE_OPEN)
+            p->backend->close(p->kernel, d->fd, np_tag_of(d));
+        np_fdtab_remove(&p->fds, d);
+    }
+    if (!(np_load(&d->info) & INFO_GONE)) {
+        p->stats.open--;
+        np_evict_locked(d, INFO_CLOSING | INFO_GONE, wakes);
+    }
+}
+
+static void free_slot(np_desc *d)
+{
+    np_cache_free(d);
+    np_dec(&d->poller->refs); /* not the last one: the caller holds another */
+}
+
+/* fd is registered; take the slot into use. */
+static void adopt(np_poller *p, np_desc *d, np_wakes *wakes)
+{
+    np_desc *old = np_fdtab_get(&p->fds, d->fd);
+
+    np_fdtab_put(&p->fds, d);
+    p->stats.open++;
+    np_inc(&p->refs);
+    if (old)
+        close_locked(old, wakes); /* its file was closed under it, and the number is ours now */
+}
+
+static int open_locked(np_poller *p, np_fd fd, np_desc **out, np_wakes *wakes)
+{
+    int rc = np_enter(p, wakes);
+    if (rc != NP_OK)
+        return rc;
+    if (np_fdtab_reserve(&p->fds) < 0)
+        return -ENOMEM;
+    np_desc *d = np_cache_alloc(p);
+    if (!d)
+        return -ENOMEM;
+    np_desc_setup(d, fd);
+    rc = p->backend->open(p->kernel, fd, np_tag_of(d));
+    if (rc < 0) {
+        np_cache_free(d);
+        return rc;
+    }
+    adopt(p, d, wakes);
+    *out = d;
+    return NP_OK;
+}
+
+int np_open(np_poller *p, np_fd fd, np_desc **out)
+{
+    np_wakes wakes = NP_WAKES_INIT;
+
+    np_lock(p);
+    int rc = open_locked(p, fd, out, &wakes);
+    np_unlock(p, &wakes);
+    return rc;
+}
+
+/* In a forked child.  A descriptor that cannot be registered again (the child has closed it) is
+ * evicted; out of memory or watches is the caller's error. */
+int np_register_again(np_desc *d, np_wakes *wakes)
+{
+    np_poller *p = d->poller;
+
+    if (np_load(&d->info) & INFO_GONE)
+        return 0;
+    int rc = p->backend->open(p->kernel, d->fd, np_tag_of(d));
+    if (rc == -EBADF || rc == -EPERM) {
+        np_evict_locked(d, INFO_CLOSING, wakes);
+        return 0;
+    }
+    for (int i = 0; rc >= 0 && p->backend->arm && i < 2; i++)
+        if (np_load(&d->side[i].sem) == SEM_TOKEN)
+            rc = p->backend->arm(p->kernel, d->fd, np_tag_of(d), d->side[i].mode);
+    return rc < 0 && rc != -EEXIST ? rc : 0;
+}
+
+int np_close(np_desc *d)
+{
+    np_poller *p = d->poller;
+    np_wakes wakes = NP_WAKES_INIT;
+
+    np_lock(p);
+    close_locked(d, &wakes);
+    np_unlock(p, &wakes);
+    return NP_OK;
+}
+
+int np_unblock(np_desc *d)
+{
+    np_poller *p = d->poller;
+    np_wakes wakes = NP_WAKES_INIT;
+
+    np_lock(p);
+    if (!(np_load(&d->info) & INFO_CLOSING))
+        np_evict_locked(d, INFO_CLOSING, &wakes);
+    np_unlock(p, &wakes);
+    return NP_OK;
+}
+
+/* --- references ------------------------------------------------------------------------------ */
+
+void np_desc_ref(np_desc *d)
+{
+    np_inc(&d->refs);
+}
+
+/* Nobody refers to d but, perhaps, the ready queue, which then frees it. */
+static void release_locked(np_desc *d, np_wakes *wakes)
+{
+    close_locked(d, wakes); /* may queue a parked token, and so take a reference */
+    if (np_load(&d->refs) == 0)
+        free_slot(d);
+}
+
+void np_unref_locked(np_desc *d, np_wakes *wakes)
+{
+    if (np_dec(&d->refs) == 1)
+        release_locked(d, wakes);
+}
+
+/* Between the count's coming to 0 and the lock, an event may queue a parked token, which refers to
+ * d again, and np_poll may take it out and release d: so look again under the lock. */
+void np_desc_unref(np_desc *d)
+{
+    np_poller *p = d->poller;
+    uint32_t fdseq = d->fdseq; /* ours to read while we hold a reference */
+    np_wakes wakes = NP_WAKES_INIT;
+
+    np_poller_ref(p);
+    if (np_dec(&d->refs) == 1) {
+        np_lock(p);
+        if (d->fdseq == fdseq && np_load(&d->refs) == 0)
+            release_locked(d, &wakes);
+        np_unlock(p, &wakes);
+    }
+    np_poller_unref(p);
+}

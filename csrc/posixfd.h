@@ -1,0 +1,29 @@
+/* Small tools that the POSIX backends share: a wake object, a timer object, replacing a descriptor
+ * under its number. */
+#ifndef NP_POSIXFD_H
+#define NP_POSIXFD_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* Something that a signal handler can make readable: an eventfd on Linux, a pipe elsewhere. */
+typedef struct np_wakefd {
+    int reader, writer;
+} np_wakefd;
+
+int np_wakefd_open(np_wakefd *w);
+void np_wakefd_close(np_wakefd *w);
+int np_wakefd_renew(np_wakefd *w); /* after a fork: a new one under the same numbers */
+int np_wakefd_signal(const np_wakefd *w);
+void np_wakefd_drain(const np_wakefd *w);
+
+/* Put fresh in the place of the descriptor number old; fresh is closed.  Negative: -errno. */
+int np_replace_fd(int fresh, int old);
+
+#ifdef __linux__
+/* A descriptor that is readable from an instant of np_now on (0: never). */
+int np_timerfd_open(void);
+int np_timerfd_set(int fd, int64_t when);
+#endif
+
+#endif
