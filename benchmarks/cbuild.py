@@ -12,7 +12,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 FOREIGN = {"backend_kqueue.c", "backend_iocp.c"}  # other systems' backends
-FLAGS = ["-std=c11", "-O2", "-D_GNU_SOURCE", "-pthread"]
+FLAGS = ["-std=c11", "-O2", "-pthread"]
 
 
 @functools.cache

@@ -1,6 +1,7 @@
 /* The C core on its own. */
-#include "netpoll.h"
 #include "rounds.h"
+
+#include "netpoll.h"
 
 #include <stdint.h>
 
@@ -21,7 +22,8 @@ static double size(void)
     return np_desc_size();
 }
 
-/* --- reset and wait when ready ------------------------------------------------------------------ */
+/* --- reset and wait when ready ------------------------------------------------------------------
+ */
 
 static void ready_setup(int pairs)
 {
@@ -54,7 +56,8 @@ static double ready_round(void)
     return (end - collected + reset - start) / count;
 }
 
-/* --- deadlines ---------------------------------------------------------------------------------- */
+/* --- deadlines ----------------------------------------------------------------------------------
+ */
 
 /* From this number on there are as many descriptors as one likes: see imaginary.c. */
 enum { IMAGINARY = 1 << 24 };
@@ -93,7 +96,8 @@ static double move_each_round(void)
     return (seconds() - start) / CALLS;
 }
 
-/* --- open and close ----------------------------------------------------------------------------- */
+/* --- open and close -----------------------------------------------------------------------------
+ */
 
 static void open_close_setup(int pairs)
 {
@@ -114,7 +118,8 @@ static double open_close_round(void)
     return (seconds() - start) / CALLS;
 }
 
-/* --- ping-pong of tokens ------------------------------------------------------------------------ */
+/* --- ping-pong of tokens ------------------------------------------------------------------------
+ */
 
 static int *trips_left; /* by end */
 

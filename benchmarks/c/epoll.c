@@ -16,7 +16,8 @@ static void register_end(int end)
     CHECK(epoll_ctl(epfd, EPOLL_CTL_ADD, ends[end], &event) == 0);
 }
 
-/* --- is it ready? ------------------------------------------------------------------------------- */
+/* --- is it ready? -------------------------------------------------------------------------------
+ */
 
 static void ready_setup(int pairs)
 {
@@ -39,7 +40,8 @@ static double ready_round(void)
     return elapsed / count;
 }
 
-/* --- register and unregister -------------------------------------------------------------------- */
+/* --- register and unregister --------------------------------------------------------------------
+ */
 
 static void open_close_setup(int pairs)
 {
@@ -58,7 +60,8 @@ static double open_close_round(void)
     return (seconds() - start) / CALLS;
 }
 
-/* --- ping-pong ---------------------------------------------------------------------------------- */
+/* --- ping-pong ----------------------------------------------------------------------------------
+ */
 
 static int *trips_left; /* by end */
 

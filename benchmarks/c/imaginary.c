@@ -1,6 +1,7 @@
 /* Preloaded where a benchmark needs a million descriptors, which few systems lend to a process:
  * epoll accepts every number from IMAGINARY up and never reports an event for it.  The core and
  * its callers do all that they do for real ones. */
+#define _GNU_SOURCE /* syscall */
 #include <sys/epoll.h>
 #include <sys/syscall.h>
 #include <unistd.h>

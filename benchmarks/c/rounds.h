@@ -2,6 +2,8 @@
 #ifndef ROUNDS_H
 #define ROUNDS_H
 
+#define _GNU_SOURCE /* socketpair, clock_gettime: include this file first */
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -27,13 +29,12 @@ static inline double seconds(void)
 }
 
 /* A benchmark has no use for errors: say where, and end. */
-#define CHECK(condition)                                                                       \
-    do {                                                                                       \
-        if (!(condition)) {                                                                    \
-            fprintf(stderr, "%s:%d: %s: %s\n", __FILE__, __LINE__, #condition,                 \
-                    strerror(errno));                                                          \
-            exit(1);                                                                           \
-        }                                                                                      \
+#define CHECK(condition)                                                                           \
+    do {                                                                                           \
+        if (!(condition)) {                                                                        \
+            fprintf(stderr, "%s:%d: %s: %s\n", __FILE__, __LINE__, #condition, strerror(errno));   \
+            exit(1);                                                                               \
+        }                                                                                          \
     } while (0)
 
 static inline void *allocate(size_t count, size_t size)
@@ -48,7 +49,8 @@ static inline int *connected_pairs(int pairs)
 {
     int *ends = allocate((size_t)pairs * 2, sizeof *ends);
     for (int i = 0; i < pairs; i++)
-        CHECK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, &ends[2 * i]) == 0);
+        CHECK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, &ends[2 * i]) ==
+              0);
     return ends;
 }
 

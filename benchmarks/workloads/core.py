@@ -24,6 +24,7 @@ ROWS = [
         "itself, 1 live",
         C("core", "move_each", MILLION, PRELOAD),
         C("core", "move_each", 1, PRELOAD),
+        at_most(1.5),
     ),
     Case("C: open+close", "epoll_ctl add+del", C("core", "open_close"), C("epoll", "open_close")),
     *(
