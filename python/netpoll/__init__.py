@@ -1,0 +1,72 @@
+"""Go's runtime network poller as a library.
+
+A descriptor is registered once; then threads and greenlets wait on it, with deadlines that anyone can move
+and a close that anyone can call::
+
+    desc = netpoll.open(sock)          # sock is non-blocking
+    desc.set_deadline(5, netpoll.READ)
+    while True:
+        desc.reset(netpoll.READ)
+        try:
+            data = sock.recv(4096)
+            break
+        except BlockingIOError:
+            desc.wait(netpoll.READ)    # DeadlineExceeded after 5 s, ClosedError after desc.close()
+
+`netpoll.green` runs greenlets on it; `Poller.poll` and `PollDesc.park` are for schedulers of your own.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from netpoll._api import (
+    READ,
+    WRITE,
+    PollDesc,
+    Poller,
+    PollerStats,
+    backends,
+    default_poller,
+    is_poll_descriptor,
+    open,
+)
+from netpoll._errors import (
+    BusyError,
+    ClosedError,
+    DeadlineExceeded,
+    NotPollableError,
+    PollError,
+)
+
+if TYPE_CHECKING:
+    from netpoll import green as green
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "READ",
+    "WRITE",
+    "BusyError",
+    "ClosedError",
+    "DeadlineExceeded",
+    "NotPollableError",
+    "PollDesc",
+    "PollError",
+    "Poller",
+    "PollerStats",
+    "__version__",
+    "backends",
+    "default_poller",
+    "is_poll_descriptor",
+    "open",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """`netpoll.green` without an import of its own; it needs greenlet, which the rest does not."""
+    if name == "green":
+        from importlib import import_module
+
+        return import_module("netpoll.green")
+    raise AttributeError(f"module 'netpoll' has no attribute {name!r}")

@@ -1,0 +1,302 @@
+"""The public classes and functions.  What may be hot is inherited from the engine."""
+
+from __future__ import annotations
+
+import errno
+import os
+import threading
+import warnings
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Protocol
+
+from netpoll import _engine, _errors, _hooks
+from netpoll._core import lib
+from netpoll._engine import DescBase, PollerBase
+from netpoll._hooks import HubToken
+
+READ = lib.NP_READ
+WRITE = lib.NP_WRITE
+
+_IO_ONLY = lib.NP_IO_ONLY
+
+
+class HasFileno(Protocol):
+    """A socket, a file, anything that knows its descriptor."""
+
+    def fileno(self) -> int: ...
+
+
+class Wakeable(Protocol):
+    """Somebody who sleeps outside of a poller, but for its sake."""
+
+    def wake(self) -> None: ...
+
+
+@dataclass(frozen=True)
+class PollerStats:
+    """The counters of a poller, from `Poller.stats`."""
+
+    open: int  #: descriptors registered now
+    parked_readers: int  #: threads, greenlets and tokens that wait for READ now
+    parked_writers: int  #: the same for WRITE
+    polls: int  #: times that the kernel was asked for events
+    events: int  #: events that it gave
+    stale_events: int  #: those of them that were dropped, their descriptor being gone
+    deadlines_fired: int  #: deadlines that expired; equal ones for reading and writing count once
+    wakeups: int  #: times that somebody was woken from the kernel without an event
+
+
+class PollDesc(DescBase):
+    """A descriptor registered with a poller, once, edge-triggered, for both modes.  Go's pollDesc.
+
+    `Poller.open` makes them.  Reader and writer are independent; each mode has at most one waiter, and
+    remembers at most one notification.  All methods may be called from any thread or greenlet at any time.
+
+    A context manager that closes the descriptor (never the fd itself).  One that is collected unclosed
+    gives a ResourceWarning.
+    """
+
+    def wait(self, mode: int) -> None:
+        """Wait until mode, READ or WRITE, is ready; consume the notification.  Go's pollWait.
+
+        In a thread with a greenlet hub the calling greenlet waits, elsewhere the calling thread.
+
+        :raises ClosedError: the descriptor or its poller is closed, or is while it waits.
+        :raises DeadlineExceeded: the deadline of the mode has passed, or does while it waits.
+        :raises NotPollableError: the kernel reported an error alone (to readers only).
+        :raises BusyError: somebody else waits for the mode already.
+        """
+        if _hooks.wait is None:
+            self._wait(mode, 0)
+        else:
+            _hooks.wait(self, mode, 0)
+
+    def wait_canceled(self, mode: int) -> None:
+        """Wait for readiness only, ignoring deadline and `unblock`.  Go's pollWaitCanceled.
+
+        For an operation that the kernel was asked to cancel and that must yet be seen to end.
+
+        :raises ClosedError: the descriptor or its poller is closed, so that readiness can never come.
+        :raises BusyError: somebody else waits for the mode already.
+        """
+        if _hooks.wait is None:
+            self._wait(mode, _IO_ONLY)
+        else:
+            _hooks.wait(self, mode, _IO_ONLY)
+
+    def fileno(self) -> int:
+        """The descriptor's number."""
+        return self.fd
+
+    def __enter__(self) -> PollDesc:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        if self.closed:
+            return f"<{_name(self)} fd={self.fd} closed>"
+        return f"<{_name(self)} fd={self.fd} open{self._show(READ)}{self._show(WRITE)}>"
+
+    def _show(self, mode: int) -> str:
+        left = self.deadline(mode)
+        facts = [self._state(mode)]
+        if left is not None:
+            facts.append(f"deadline in {left:.3f} s" if left > 0 else "deadline exceeded")
+        text = ", ".join(fact for fact in facts if fact)
+        return f"; {_errors.MODE_NAMES[mode]}: {text}" if text else ""
+
+
+class Poller(PollerBase):
+    """A kernel object that knows which descriptors are ready, and a heap of their deadlines.
+
+    There is no thread behind it: those who wait on its descriptors drive it, and so does whoever calls
+    `poll`.  All methods may be called from any thread at any time.
+
+    A context manager that closes the poller.  One that is collected unclosed gives a ResourceWarning.
+
+    :param backend: "epoll", "kqueue", "iocp" or "poll"; None takes the environment's NETPOLL_BACKEND, else
+        the best.
+    :raises ValueError: the backend is not usable here; the message names those that are.
+    :raises OSError: out of descriptors or memory.
+    """
+
+    _implicit = False  # made by the library for itself: nobody is told to close it
+
+    def __init__(self, backend: str | None = None) -> None:
+        super().__init__(_backend(backend))
+        #: Hubs that wait on descriptors of ours: when we close, they have to look.
+        self._watchers: set[Wakeable] = set()
+        #: Tokens of others that a hub found while it looked for its own.
+        self._left: deque[Any] = deque()
+
+    def open(self, fd: int | HasFileno) -> PollDesc:
+        """Register a descriptor for both modes, edge-triggered.  Go's pollOpen.
+
+        :param fd: the number, or an object with fileno().  It stays the caller's: close the PollDesc first.
+        :raises OSError: (EBADF) not an open descriptor; or out of memory or kernel resources.
+        :raises NotPollableError: a kind of file that the kernel cannot poll, such as a regular file.
+        :raises FileExistsError: open on this poller already.
+        :raises ClosedError: the poller is closed.
+        """
+        return PollDesc(self, _number(fd))
+
+    def poll(self, timeout: float | None = 0) -> list[Any]:
+        if _hooks.wait is None:
+            return super().poll(timeout)
+        try:
+            tokens = super().poll(0 if self._left else timeout)
+        except _errors.ClosedError as error:
+            error.tokens = self._without_hubs(error.tokens)
+            raise
+        return self._without_hubs(tokens)
+
+    poll.__doc__ = PollerBase.poll.__doc__
+
+    def _without_hubs(self, tokens: list[Any]) -> list[Any]:
+        """Hand the hubs their tokens; what is left, with what hubs have left to us."""
+        ours = []
+        for token in tokens:
+            if isinstance(token, HubToken):
+                token.deliver()
+            else:
+                ours.append(token)
+        while self._left:
+            try:
+                ours.append(self._left.popleft())
+            except IndexError:  # another thread was faster
+                break
+        return ours
+
+    def _collect_for_hubs(self) -> None:
+        """`poll(0)` on behalf of a hub: what is not a hub's stays for whoever polls next."""
+        found: deque[Any] = deque()
+        try:
+            self._poll_into(found, 0)
+        except _errors.ClosedError:
+            pass
+        for token in found:
+            if isinstance(token, HubToken):
+                token.deliver()
+            else:
+                self._left.append(token)
+        if self._left:
+            self.wake()
+
+    def is_poll_descriptor(self, fd: int | HasFileno) -> bool:
+        """Is fd one of the descriptors that this poller is made of?"""
+        return super().is_poll_descriptor(_number(fd))
+
+    def stats(self) -> PollerStats:
+        """The counters at this moment."""
+        return PollerStats(*self._counters())
+
+    def close(self) -> None:
+        super().close()
+        for watcher in tuple(self._watchers):
+            watcher.wake()
+
+    close.__doc__ = PollerBase.close.__doc__
+
+    def __enter__(self) -> Poller:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        state = "closed" if self.closed else f"{self.stats().open} descriptors"
+        return f"<{_name(self)} {self.backend}, {state}>"
+
+    def __del__(self) -> None:
+        try:
+            done = self.closed or self._implicit
+        except AttributeError:  # the constructor raised
+            return
+        if not done:
+            warnings.warn(f"unclosed {self!r}", ResourceWarning, source=self, stacklevel=2)
+
+
+def _name(thing: object) -> str:
+    return f"netpoll.{type(thing).__name__}"
+
+
+def _backend(name: str | None) -> str:
+    usable = _engine.backends()
+    chosen = (os.environ.get("NETPOLL_BACKEND") or usable[0]) if name is None else name
+    if chosen not in usable:
+        raise ValueError(f"backend {chosen!r} is not usable here; usable: {', '.join(usable)}")
+    return chosen
+
+
+def _number(fd: int | HasFileno) -> int:
+    number = fd if isinstance(fd, int) else _fileno_of(fd)()
+    if not isinstance(number, int):
+        raise TypeError(f"fileno() returned {number!r}, not an int")
+    if not -(2**31) <= number < 2**31:
+        raise OSError(errno.EBADF, f"fd {number}: {os.strerror(errno.EBADF)}")
+    return number
+
+
+def _fileno_of(thing: HasFileno) -> Callable[[], int]:
+    try:
+        return thing.fileno
+    except AttributeError:
+        raise TypeError(f"a descriptor is an int or has a fileno(), not {thing!r}") from None
+
+
+_default: Poller | None = None
+_default_lock = threading.RLock()  # a signal handler may open a descriptor too
+
+
+def _new_lock() -> None:
+    """In a forked child: the lock may have been held by a thread that is gone."""
+    global _default_lock
+    _default_lock = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_new_lock)
+
+
+def default_poller() -> Poller:
+    """The poller of the process, made at the first call; a hub has its own (`green.get_hub().poller`).
+
+    It is meant to stay open; if it is closed all the same, the next call makes another.
+    """
+    global _default
+    with _default_lock:
+        if _default is None or _default.closed:
+            poller = Poller()
+            poller._implicit = True
+            _default = poller
+        return _default
+
+
+def open(fd: int | HasFileno) -> PollDesc:
+    """`Poller.open` on the calling thread's poller: its hub's, or else the default one."""
+    return (_hooks.hub_poller() or default_poller()).open(fd)
+
+
+def backends() -> tuple[str, ...]:
+    """The names of the backends that this build can use on this machine, best first."""
+    return _engine.backends()
+
+
+def is_poll_descriptor(fd: int | HasFileno) -> bool:
+    """Is fd one of the descriptors that an open poller of this process is made of?"""
+    return _engine.is_poll_descriptor(_number(fd))

@@ -1,0 +1,72 @@
+"""The exceptions of netpoll.  Every message names the descriptor."""
+
+from __future__ import annotations
+
+import errno
+import os
+
+
+class PollError(OSError):
+    """The base of what a wait raises."""
+
+
+class ClosedError(PollError):
+    """The descriptor, or its poller, was closed or evicted (errno EBADF).  Go's pollErrClosing.
+
+    Reported before `DeadlineExceeded`, which is reported before `NotPollableError`.
+    """
+
+    #: From `Poller.poll` on a closed poller: the tokens that were still parked there, in no other
+    #: way to come out.  Each is given out once.
+    tokens: list[object]
+
+    def __init__(self, *args: object) -> None:
+        super().__init__(*args)
+        self.tokens = []
+
+
+class DeadlineExceeded(PollError, TimeoutError):
+    """The deadline of the mode has passed (errno ETIMEDOUT).  Go's os.ErrDeadlineExceeded.
+
+    Raised by every `reset` and `wait` of the mode until its deadline is moved or cleared; then the
+    descriptor works again.
+    """
+
+
+class NotPollableError(PollError):
+    """The kernel cannot poll this kind of file (errno EPERM), or reported an error and nothing else.
+
+    Go's ErrNotPollable.
+    """
+
+
+class BusyError(RuntimeError):
+    """Somebody else waits for the same mode of the descriptor already; the first is unharmed."""
+
+
+MODE_NAMES = {1: "read", 2: "write", 3: "read and write"}
+
+
+def closed(fd: int) -> ClosedError:
+    return ClosedError(errno.EBADF, f"fd {fd}: closed while in use")
+
+
+def poller_closed() -> ClosedError:
+    return ClosedError(errno.EBADF, "the poller is closed")
+
+
+def deadline_exceeded(fd: int, mode: int) -> DeadlineExceeded:
+    return DeadlineExceeded(errno.ETIMEDOUT, f"fd {fd}: {MODE_NAMES[mode]} deadline exceeded")
+
+
+def not_pollable(fd: int) -> NotPollableError:
+    return NotPollableError(errno.EPERM, f"fd {fd}: not pollable")
+
+
+def busy(fd: int, mode: int) -> BusyError:
+    return BusyError(f"fd {fd}: another waiter for {MODE_NAMES[mode]}")
+
+
+def system(number: int, what: str) -> OSError:
+    """The OSError, of the subclass that belongs to it, for an errno of the core."""
+    return OSError(number, f"{what}: {os.strerror(number)}")

@@ -1,0 +1,35 @@
+"""Where netpoll.green joins in, so that nothing else of the package needs greenlet."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from netpoll._api import PollDesc, Poller
+
+
+class HubToken:
+    """The token of a greenlet in `wait`: whoever polls it out hands it to its hub.
+
+    Users' schedulers never see one, and cannot cancel one.
+    """
+
+    __slots__ = ()
+
+    def deliver(self) -> None:
+        """From any thread: the token's greenlet is to run."""
+        raise NotImplementedError
+
+
+#: Set by the first hub of the process.  Wait where the calling greenlet or thread does: descriptor, mode,
+#: flags of np_park.
+wait: Callable[[PollDesc, int, int], None] | None = None
+
+
+def _no_hub() -> Poller | None:
+    return None
+
+
+#: The poller of the calling thread's hub, or None if it has none.
+hub_poller: Callable[[], Poller | None] = _no_hub

@@ -1,0 +1,387 @@
+"""The engine on plain cffi calls.
+
+Tokens.  The core carries integers.  Each park takes a new one and files the token under it in the poller;
+whoever gets the integer out of the core, by polling or by withdrawing, takes the token out of the file.
+dict.pop makes that exactly once.
+
+Signal handlers.  They run between any two bytecodes of the main thread, and may raise there.  So tokens
+move from the file to their queue inside one C call, and what an exception cuts off is kept for the next
+poll.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import time
+import warnings
+from collections import deque
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from netpoll import _errors
+from netpoll._hooks import HubToken
+from netpoll._core import ffi, lib
+
+if TYPE_CHECKING:
+    from netpoll._engine import Queue
+
+BATCH = 128
+NEVER = lib.NP_NEVER
+NANO = 1_000_000_000
+
+_MODES = (1, 2)
+_MODE_SETS = (1, 2, 3)
+
+# Functions and constants as globals: an attribute of lib costs more.
+OK, CLOSED, TIMEOUT = lib.NP_OK, lib.NP_CLOSED, lib.NP_TIMEOUT
+NOT_POLLABLE, BUSY = lib.NP_NOT_POLLABLE, lib.NP_BUSY
+INTERRUPTED, PARKED, AGAIN = lib.NP_INTERRUPTED, lib.NP_PARKED, lib.NP_AGAIN
+np_poll, np_reset, np_park, np_resume = lib.np_poll, lib.np_reset, lib.np_park, lib.np_resume
+
+
+def nanoseconds(seconds: float) -> int:
+    """Rounded up, so that nothing is ever early; what is past the end of the clock is NEVER."""
+    try:
+        if math.isnan(seconds):
+            raise ValueError("the timeout is NaN")
+        nanos = float(seconds) * NANO
+    except OverflowError:  # an int past every float
+        return NEVER if seconds > 0 else 0
+    if nanos >= NEVER:
+        return NEVER
+    return math.ceil(nanos) if nanos > 0 else 0
+
+
+def _check_mode(mode: int) -> None:
+    if mode not in _MODES:
+        raise ValueError(f"mode is READ or WRITE, not {mode!r}")
+
+
+class PollerBase:
+    """A poller of the core."""
+
+    def __init__(self, backend: str | None) -> None:
+        out = ffi.new("np_poller **")
+        rc = lib.np_poller_new(ffi.NULL if backend is None else backend.encode(), out)
+        if rc != OK:
+            raise _errors.system(-rc, "no poller")
+        self._p = ffi.gc(out[0], lib.np_poller_unref)
+        self._keys = itertools.count(1)
+        self._tokens: dict[int, Any] = {}
+        self._late: deque[Any] = deque()
+        self._buffers: list[
+            tuple[Any, Any]
+        ] = []  # for polls to come; those in progress have theirs
+
+    def poll(self, timeout: float | None = 0) -> list[Any]:
+        """Collect kernel events and fire due deadlines.  Go's netpoll(delta).
+
+        Wakes the threads that wait for them, and returns the tokens, parked by schedulers, that became
+        ready; each exactly once.  It may return an empty list early: after `wake`, or when an event was
+        a thread's.  Two threads may call it at once.
+
+        :param timeout: seconds to block; 0 never blocks, None blocks until there is something to return.
+        :raises ClosedError: the poller is or was closed; its `tokens` are those that were still parked.
+        """
+        tokens: list[Any] = []
+        try:
+            self._poll_into(tokens, timeout)
+        except _errors.ClosedError as error:
+            error.tokens = tokens
+            raise
+        return tokens
+
+    def _poll_into(self, queue: Queue, timeout: float | None) -> None:
+        if self._late:
+            queue.extend(map(deque.popleft, itertools.repeat(self._late, len(self._late))))
+            timeout = 0
+        nanos = -1 if timeout is None else nanoseconds(timeout)
+        until = time.monotonic_ns() + nanos if 0 < nanos < NEVER else 0
+        while (rc := self._poll_once(queue, nanos)) == INTERRUPTED:
+            # Signal handlers have run, on the way here, and none has raised.
+            if until:
+                nanos = max(until - time.monotonic_ns(), 0)
+        if rc == CLOSED:
+            self._take_ready(queue)
+            raise _errors.poller_closed()
+        if rc != OK:
+            raise _errors.system(-rc, "poll")
+
+    def _poll_once(self, queue: Queue, nanos: int) -> int:
+        try:
+            keys, n = buffers = self._buffers.pop()
+        except IndexError:
+            keys, n = buffers = ffi.new("np_token[]", BATCH), ffi.new("int *")
+        try:
+            rc = np_poll(self._p, nanos, keys, BATCH, n)
+            if n[0]:
+                queue.extend(self._claim(keys[0 : n[0]]))
+        except BaseException:  # a signal handler's
+            if n[0]:
+                self._late.extend(self._claim(keys[0 : n[0]]))
+            raise
+        self._buffers.append(buffers)
+        return rc
+
+    def _claim(self, keys: Iterable[int]) -> Iterable[Any]:
+        """The tokens filed under keys, which leave the file as they are iterated over; all in C."""
+        return map(self._tokens.pop, filter(self._tokens.__contains__, keys))
+
+    def _take_ready(self, queue: Queue) -> None:
+        keys = ffi.new("np_token[]", BATCH)
+        while n := lib.np_take_ready(self._p, keys, BATCH):
+            queue.extend(self._claim(keys[0:n]))
+
+    def wake(self) -> None:
+        """Make the `poll` in progress, or else the next one that would block, return early.
+
+        From any thread or signal handler.  Wake-ups before a poll collapse into one.  Go's netpollBreak.
+        """
+        lib.np_wake(self._p)
+
+    def fileno(self) -> int:
+        """A descriptor that is readable when `poll(0)` has work: events, tokens, a due deadline.
+
+        With it a poller nests in any other loop.  It belongs to the poller.
+
+        :raises NotImplementedError: on Windows.
+        :raises ClosedError: the poller is closed.
+        """
+        out = ffi.new("np_fd *")
+        rc = lib.np_poller_fileno(self._p, out)
+        if rc == OK:
+            return int(out[0])
+        if rc == CLOSED:
+            raise _errors.poller_closed()
+        if not hasattr(time, "clock_gettime"):  # Windows
+            raise NotImplementedError("a poller has no descriptor on this system")
+        raise _errors.system(-rc, "fileno")
+
+    def next_deadline(self) -> float | None:
+        """Seconds until the earliest deadline (0 if it is due), or None if there is none."""
+        left = lib.np_next_deadline(self._p)
+        return None if left < 0 else left / NANO
+
+    def is_poll_descriptor(self, fd: int) -> bool:
+        """Is fd one of the descriptors that this poller is made of?"""
+        return bool(lib.np_is_poll_descriptor(self._p, fd))
+
+    def close(self) -> None:
+        """Close: every waiter gets ClosedError, and so does a `poll` in progress, a later `poll` and a
+        later `open`.  Idempotent."""
+        lib.np_poller_close(self._p)
+
+    @property
+    def backend(self) -> str:
+        """The name of the backend: "epoll", "kqueue", "iocp" or "poll"."""
+        name = ffi.string(lib.np_poller_backend(self._p))
+        assert isinstance(name, bytes)
+        return name.decode()
+
+    @property
+    def closed(self) -> bool:
+        """Has `close` been called?"""
+        return bool(lib.np_poller_closed(self._p))
+
+    def _counters(self) -> tuple[int, ...]:
+        out = ffi.new("np_stats *")
+        lib.np_poller_stats(self._p, out)
+        names = [name for name, _ in ffi.typeof("np_stats").fields]
+        return tuple(getattr(out, name) for name in names)
+
+
+class DescBase:
+    """A descriptor of the core, Go's pollDesc."""
+
+    _open = False  # until np_open succeeded, and again after close
+
+    def __init__(self, poller: PollerBase, fd: int) -> None:
+        out = ffi.new("np_desc **")
+        rc = lib.np_open(poller._p, fd, out)
+        if rc != OK:
+            raise _open_error(rc, fd)
+        self._d = ffi.gc(out[0], lib.np_desc_unref)
+        self._poller = poller
+        self._fd = fd
+        self._last: list[Any] = [None, None, None]  # by mode: the token parked and not yet resumed
+        self._open = True
+
+    @property
+    def fd(self) -> int:
+        """The descriptor's number, also after close."""
+        return self._fd
+
+    @property
+    def poller(self) -> Any:
+        """The poller that it was opened on."""
+        return self._poller
+
+    @property
+    def closed(self) -> bool:
+        """Was it closed or evicted, or its poller closed?"""
+        return bool(lib.np_desc_closed(self._d))
+
+    def _error(self, rc: int, mode: int) -> Exception:
+        if rc == CLOSED:
+            return _errors.closed(self._fd)
+        if rc == TIMEOUT:
+            return _errors.deadline_exceeded(self._fd, mode)
+        if rc == NOT_POLLABLE:
+            return _errors.not_pollable(self._fd)
+        if rc == BUSY:
+            return _errors.busy(self._fd, mode)
+        return _errors.system(-rc, f"fd {self._fd}")
+
+    def reset(self, mode: int) -> None:
+        """Before an I/O attempt: forget a pending notification of the mode.
+
+        The loop is: reset, try the I/O until it would block, wait, try again.  A waiter that is parked
+        meanwhile is never lost by it.  Go's pollReset.
+
+        :raises ClosedError, DeadlineExceeded, NotPollableError: what `wait` would raise.
+        """
+        if mode not in _MODES:
+            _check_mode(mode)
+        if rc := np_reset(self._d, mode):
+            raise self._error(rc, mode)
+
+    def _wait(self, mode: int, flags: int) -> None:
+        _check_mode(mode)
+        wait = lib.np_wait_canceled if flags else lib.np_wait
+        while (rc := wait(self._d, mode)) == INTERRUPTED:
+            pass  # signal handlers have run, and none has raised
+        if rc:
+            raise self._error(rc, mode)
+
+    def park(self, mode: int, token: Any) -> bool:
+        """Wait, for a scheduler: Go's netpollblock up to the gopark.
+
+        :param token: any object; the scheduler's own.
+        :returns: False: ready now, go on.  True: parked, and token comes out of exactly one later
+            `poll` of the descriptor's poller, unless `cancel` withdraws it; then call `resume`.
+        :raises ClosedError, DeadlineExceeded, NotPollableError, BusyError: as `wait`.
+        """
+        return self._park(mode, token, 0)
+
+    def _park(self, mode: int, token: Any, flags: int) -> bool:
+        if mode not in _MODES:
+            _check_mode(mode)
+        poller, last = self._poller, self._last
+        key = next(poller._keys)
+        before, last[mode] = last[mode], token
+        poller._tokens[key] = token
+        if (rc := np_park(self._d, mode, key, flags)) == PARKED:
+            return True
+        del poller._tokens[key]
+        last[mode] = before if rc == BUSY else None
+        if rc:
+            raise self._error(rc, mode)
+        return False
+
+    def resume(self, mode: int) -> bool:
+        """What became of the wait, after the token came out.
+
+        :returns: True: ready.  False: park again (a deadline fired and was moved before this call).
+            Called while no token came out: False or an error, and no other waiter is harmed.
+        :raises ClosedError, DeadlineExceeded, NotPollableError: as `wait`.
+        """
+        return self._resume(mode, 0)
+
+    def _resume(self, mode: int, flags: int) -> bool:
+        if mode not in _MODES:
+            _check_mode(mode)
+        self._last[mode] = None
+        rc = np_resume(self._d, mode, flags)
+        if rc == OK:
+            return True
+        if rc == AGAIN:
+            return False
+        raise self._error(rc, mode)
+
+    def cancel(self, mode: int) -> bool:
+        """Withdraw a parked token.
+
+        A notification that was on its way stays for the next waiter.
+
+        :returns: True: withdrawn, it will not come out.  False: it has come out already or is about to,
+            or none is parked (a thread or greenlet in `wait` is not cancelled by it).
+        """
+        _check_mode(mode)
+        if isinstance(self._last[mode], HubToken):
+            return False
+        token = self._cancel(mode)
+        if isinstance(token, HubToken):  # parked since we looked: to wake for nothing harms nobody
+            token.deliver()
+            return False
+        return token is not None
+
+    def _cancel(self, mode: int) -> Any:
+        out = ffi.new("np_token *")
+        if not lib.np_cancel(self._d, mode, out):
+            return None
+        self._last[mode] = None
+        return self._poller._tokens.pop(int(out[0]))
+
+    def _withdraw(self, mode: int, token: Any) -> bool:
+        if self._last[mode] is not token:
+            return False
+        self._last[mode] = None
+        return self._cancel(mode) is not None
+
+    def set_deadline(self, timeout: float | None, mode: int = 3) -> None:
+        """Set the deadline of the mode, by default of both.  Go's SetDeadline.
+
+        A deadline is an instant: it binds present and later waits until it is moved, also by another
+        thread.  It is never early.  A present waiter and every later `reset` and `wait` of the mode get
+        DeadlineExceeded once it has passed, until it is moved or cleared.
+
+        :param timeout: seconds from now; None, or too large, clears it; 0 or less expires at once.
+        :raises ClosedError: the descriptor is closed.
+        :raises ValueError: the timeout is NaN, or the mode none.
+        """
+        if mode not in _MODE_SETS:
+            raise ValueError(f"mode is READ, WRITE or both, not {mode!r}")
+        nanos = NEVER if timeout is None else nanoseconds(timeout)
+        if rc := lib.np_set_deadline(self._d, nanos, mode):
+            raise self._error(rc, mode)
+
+    def deadline(self, mode: int) -> float | None:
+        """Seconds left until the deadline of the mode, negative once it expired; None if there is none."""
+        _check_mode(mode)
+        left = ffi.new("int64_t *")
+        if not lib.np_deadline(self._d, mode, left):
+            return None
+        return left[0] / NANO
+
+    def unblock(self) -> None:
+        """Every present and later wait raises ClosedError.  Go's evict.  Idempotent."""
+        lib.np_unblock(self._d)
+
+    def close(self) -> None:
+        """Unblock, and deregister before returning; the fd itself is never closed.  Idempotent."""
+        self._open = False
+        lib.np_close(self._d)
+
+    def _state(self, mode: int) -> str:
+        if lib.np_is_parked(self._d, mode):
+            return "parked"
+        return "ready" if lib.np_is_ready(self._d, mode) else ""
+
+    def __del__(self) -> None:
+        if self._open and not self._poller.closed:
+            warnings.warn(f"unclosed {self!r}", ResourceWarning, source=self, stacklevel=2)
+        if self._open:
+            self.close()
+
+
+def _open_error(rc: int, fd: int) -> Exception:
+    import errno
+
+    if rc == CLOSED:
+        return _errors.poller_closed()
+    if -rc == errno.EPERM:
+        return _errors.not_pollable(fd)
+    if -rc == errno.EEXIST:
+        return FileExistsError(errno.EEXIST, f"fd {fd}: open on this poller already")
+    return _errors.system(-rc, f"fd {fd}")
