@@ -1,0 +1,139 @@
+"""Fixtures, and the guards around every test: a watchdog, leaks of descriptors and threads, warnings."""
+
+from __future__ import annotations
+
+import faulthandler
+import gc
+import os
+import threading
+import time
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
+
+import pytest
+
+import netpoll
+from netpoll import Poller
+from support import HAS_GREENLET, GreenStage, Sockets, Stage, ThreadStage, open_fds
+
+#: Above every bound inside a test, so that it speaks only when a call hangs in C.
+WATCHDOG_SECONDS = 120
+
+_stderr = os.dup(2)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "rule(*numbers): the rules of the contract's section 2 that it proves")
+    config.addinivalue_line("markers", "allow_leak(reason): the test leaves descriptors or threads behind")
+    for action in (
+        "error::ResourceWarning",
+        "error::pytest.PytestUnraisableExceptionWarning",
+        "error::pytest.PytestUnhandledThreadExceptionWarning",
+    ):
+        config.addinivalue_line("filterwarnings", action)
+
+
+def pytest_report_header() -> str:
+    engine = "pure cffi" if os.environ.get("NETPOLL_PURE") == "1" else "C types"
+    return f"netpoll {netpoll.__version__}: backends {', '.join(netpoll.backends())}; engine: {engine}"
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    """A C thread that needs no GIL: it ends a run that hangs while holding it."""
+    faulthandler.dump_traceback_later(WATCHDOG_SECONDS, exit=True, file=_stderr)
+    yield
+    faulthandler.cancel_dump_traceback_later()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
+    """A scenario runs where its actors are: under greenlets, inside a hub."""
+    stage = next((arg for arg in pyfuncitem.funcargs.values() if isinstance(arg, Stage)), None)
+    if stage is None:
+        return None
+    names = pyfuncitem._fixtureinfo.argnames
+    stage.perform(partial(pyfuncitem.obj, **{name: pyfuncitem.funcargs[name] for name in names}))
+    return True
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _process_wide_poller() -> None:
+    """Made before descriptors are counted: it stays open by design."""
+    netpoll.default_poller()
+
+
+@pytest.fixture(autouse=True)
+def _no_leaks(request: pytest.FixtureRequest, _process_wide_poller: None) -> Iterator[None]:
+    fds, threads = open_fds(), set(threading.enumerate())
+    yield
+    if request.node.get_closest_marker("allow_leak"):
+        return
+    leaked = _wait_for_none_left(fds, threads)
+    assert not leaked, f"left behind: {leaked}"
+
+
+def _wait_for_none_left(fds: set[int], threads: set[threading.Thread]) -> list[str]:
+    end = time.monotonic() + 5
+    while True:
+        leaked = [_describe(fd) for fd in open_fds() - fds]
+        leaked += [thread.name for thread in set(threading.enumerate()) - threads]
+        leaked = [what for what in leaked if what]
+        if not leaked or time.monotonic() > end:
+            return leaked
+        gc.collect()
+        time.sleep(0.005)
+
+
+def _describe(fd: int) -> str:
+    try:
+        return f"fd {fd} -> {os.readlink(f'/proc/self/fd/{fd}')}"
+    except OSError:  # gone: the descriptor that listed the folder
+        return ""
+
+
+@pytest.fixture(params=netpoll.backends())
+def backend(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def poller(backend: str) -> Iterator[Poller]:
+    with Poller(backend) as poller:
+        yield poller
+
+
+@pytest.fixture(params=["threads", "greenlets"])
+def stage(request: pytest.FixtureRequest) -> Stage:
+    """A scenario for either kind of actor."""
+    found: Stage = request.getfixturevalue(request.param)
+    return found
+
+
+@pytest.fixture
+def threads(backend: str) -> Stage:
+    """A scenario about threads alone."""
+    return ThreadStage(backend)
+
+
+@pytest.fixture
+def greenlets(backend: str, monkeypatch: pytest.MonkeyPatch) -> Stage:
+    """A scenario about greenlets alone."""
+    if not HAS_GREENLET:
+        pytest.skip("greenlet is not installed")
+    monkeypatch.setenv("NETPOLL_BACKEND", backend)  # a hub takes the default
+    return GreenStage(backend)
+
+
+@pytest.fixture
+def sockets() -> Iterator[Sockets]:
+    sockets = Sockets()
+    yield sockets
+    sockets.close()
+
+
+def pytest_generate_tests(metafunc: Any) -> None:
+    """`mode` runs a test for READ and for WRITE."""
+    if "mode" in metafunc.fixturenames:
+        metafunc.parametrize("mode", [netpoll.READ, netpoll.WRITE], ids=["read", "write"])

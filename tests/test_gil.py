@@ -1,0 +1,118 @@
+"""The GIL is given back where a call may block, and nowhere else."""
+
+from __future__ import annotations
+
+import platform
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from netpoll import READ, WRITE, DeadlineExceeded, Poller, PollDesc
+from support import LONG, Sockets, Stage
+
+pytestmark = pytest.mark.rule(16)
+
+
+@pytest.fixture
+def cpu_bound() -> Iterator[None]:
+    """A thread that computes all the time: whoever lets go of the GIL waits 50 ms to get it back."""
+    stop = False
+
+    def compute() -> None:
+        while not stop:
+            sum(range(100))
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(0.05)
+    thread = threading.Thread(target=compute)
+    thread.start()
+    yield
+    stop = True
+    thread.join(LONG)
+    sys.setswitchinterval(interval)
+
+
+QUICK: dict[str, Callable[[PollDesc], object]] = {
+    "reset": lambda desc: desc.reset(READ),
+    "wait when ready": lambda desc: desc.wait(WRITE),
+    "wait when expired": lambda desc: _expired(desc),
+    "set_deadline": lambda desc: desc.set_deadline(100),
+    "deadline": lambda desc: desc.deadline(READ),
+    "park and cancel": lambda desc: (desc.park(READ, "token"), desc.cancel(READ)),
+    "attributes": lambda desc: (desc.fd, desc.fileno(), desc.closed, desc.poller, desc.poller.backend),
+    "repr": repr,
+    "close": PollDesc.close,
+    "poll(0)": lambda desc: desc.poller.poll(0),
+    "stats": lambda desc: desc.poller.stats(),
+    "next_deadline": lambda desc: desc.poller.next_deadline(),
+    "is_poll_descriptor": lambda desc: desc.poller.is_poll_descriptor(0),
+}
+
+
+def _expired(desc: PollDesc) -> None:
+    desc.set_deadline(-1)
+    with pytest.raises(DeadlineExceeded):
+        desc.wait(READ)
+
+
+@pytest.mark.skipif(platform.python_implementation() != "CPython", reason="PyPy's cffi always lets go")
+@pytest.mark.parametrize("call", QUICK)
+def test_a_call_that_cannot_block_keeps_it(threads: Stage, sockets: Sockets, cpu_bound: None, call: str) -> None:
+    """200 calls that each gave it back would take 10 s beside a thread that computes."""
+    if call == "wait when ready" and not threads.edge_triggered:
+        pytest.skip("poll(2) remembers no edges: every wait asks the kernel")
+    descs = [threads.open(sockets.pair()[0]) for _ in range(200)]
+    for _ in range(10):  # collect the edges of all
+        threads.poller.poll(0)
+    start = time.monotonic()
+    for desc in descs:
+        QUICK[call](desc)
+    assert time.monotonic() - start < 4
+
+
+@pytest.mark.parametrize("call", ["wait", "wait_canceled", "poll(None)", "poll(seconds)"])
+def test_a_call_that_blocks_gives_it_back(threads: Stage, sockets: Sockets, call: str) -> None:
+    poller, desc = threads.poller, threads.open(sockets.pair()[0])
+    blocking: dict[str, Callable[[], object]] = {
+        "wait": lambda: desc.wait(READ),
+        "wait_canceled": lambda: desc.wait_canceled(READ),
+        "poll(None)": lambda: poller.poll(None),
+        "poll(seconds)": lambda: poller.poll(LONG),
+    }
+    task = threads.spawn(blocking[call])
+    threads.sleep(0.05)
+    start, count = time.monotonic(), 0
+    while time.monotonic() - start < 0.1:  # this thread computes while that one blocks
+        count += 1
+    assert count > 100 and not task.done
+    poller.wake()
+    desc.close()
+    task.join(LONG)
+    assert task.done
+
+
+def test_a_waiting_thread_takes_no_processor_time(threads: Stage, sockets: Sockets) -> None:
+    desc = threads.open(sockets.pair()[0])
+    desc.set_deadline(0.5)
+    waiters = [threads.spawn(desc.wait, mode) for mode in (READ,)]
+    polling = threads.spawn(threads.poller.poll, 0.5)
+    start = time.process_time()
+    time.sleep(0.3)
+    used = time.process_time() - start
+    assert used < 0.2, f"{used} s of processor time in 0.3 s of waiting"
+    waiters[0].raises(DeadlineExceeded)
+    polling.result()
+
+
+def test_a_hub_that_waits_takes_no_processor_time(greenlets: Stage, sockets: Sockets) -> None:
+    for _ in range(5):
+        greenlets.spawn(greenlets.open(sockets.pair()[0]).wait, READ)
+        greenlets.spawn(greenlets.open(sockets.pair()[0], greenlets.new_poller()).wait, READ)
+    greenlets.sleep(0.01)
+    start = time.process_time()
+    greenlets.sleep(0.3)
+    used = time.process_time() - start
+    assert used < 0.2, f"{used} s of processor time in 0.3 s of waiting"

@@ -1,0 +1,239 @@
+"""Out of descriptors or memory is an exception; nothing is half done, and afterwards all works again."""
+
+from __future__ import annotations
+
+from textwrap import dedent
+
+import pytest
+
+from support import check_python, needs_greenlet, needs_rlimit
+
+pytestmark = [needs_rlimit, pytest.mark.rule(17)]
+
+COMMON = """
+import errno, gc, os, resource, socket, sys, threading, time
+import netpoll
+from netpoll import READ, WRITE, Poller
+
+def count():
+    return len(os.listdir("/proc/self/fd"))
+
+def limit_descriptors(spare):
+    '''Exactly so many more may be opened.'''
+    held = []
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(256, hard), hard))
+    try:
+        while True:
+            held.append(os.dup(0))
+    except OSError as error:
+        assert error.errno == errno.EMFILE
+    for _ in range(spare):
+        os.close(held.pop())
+    def lift():
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        for fd in held:
+            os.close(fd)
+    return lift
+"""
+
+
+def run(script: str, backend: str) -> None:
+    assert check_python(COMMON + dedent(script), backend=backend, limit=40) == "ok\n"
+
+
+def test_a_poller_without_descriptors_to_spare(backend: str) -> None:
+    """Whichever of its descriptors fails, those made before it are given back."""
+    run(
+        """
+        Poller().close()
+        before = count()
+        for spare in range(5):
+            lift = limit_descriptors(spare)
+            try:
+                Poller().close()
+            except OSError as error:
+                assert error.errno == errno.EMFILE, error
+            else:
+                assert spare > 0
+            lift()
+            assert count() == before
+        Poller().close()
+        print("ok")
+        """,
+        backend,
+    )
+
+
+def test_fileno_without_descriptors_to_spare(backend: str) -> None:
+    """A poller may make its nesting timer late; failing that, deadlines still work for those who wait."""
+    run(
+        """
+        a, b = socket.socketpair()
+        poller = Poller()
+        desc = poller.open(a)
+        lift = limit_descriptors(0)
+        try:
+            poller.fileno()
+        except OSError as error:
+            assert error.errno == errno.EMFILE, error
+        desc.set_deadline(0.01)
+        try:
+            desc.wait(READ)
+            raise AssertionError
+        except netpoll.DeadlineExceeded:
+            pass
+        lift()
+        assert poller.fileno() >= 0
+        desc.close(); poller.close()
+        print("ok")
+        """,
+        backend,
+    )
+
+
+def test_waiting_needs_no_descriptors(backend: str) -> None:
+    run(
+        """
+        pairs = [socket.socketpair() for _ in range(20)]
+        poller = Poller()
+        lift = limit_descriptors(0)
+        descs = [poller.open(a) for a, b in pairs]
+        threads = [threading.Thread(target=desc.wait, args=(READ,)) for desc in descs]
+        for thread in threads:
+            thread.start()
+        for a, b in pairs:
+            b.send(b"x")
+        for thread in threads:
+            thread.join(10)
+            assert not thread.is_alive()
+        for desc in descs:
+            desc.close()
+        poller.wake()
+        poller.poll(None)
+        lift()
+        poller.close()
+        print("ok")
+        """,
+        backend,
+    )
+
+
+@needs_greenlet
+def test_a_hub_without_descriptors_to_spare(backend: str) -> None:
+    run(
+        """
+        from netpoll import green
+        lift = limit_descriptors(0)
+        try:
+            green.run(green.sleep, 0.01)
+        except OSError as error:
+            assert error.errno == errno.EMFILE, error
+        else:
+            raise AssertionError
+        lift()
+        green.run(green.sleep, 0.01)
+        print("ok")
+        """,
+        backend,
+    )
+
+
+def test_open_without_memory_to_spare(backend: str) -> None:
+    """Open descriptors until the address space is full; then everything else still works."""
+    run(
+        """
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        room = min(hard, 20000)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (room, hard))
+        a, b = socket.socketpair()
+        c, d = socket.socketpair()
+        poller = Poller()
+        first = poller.open(a)
+        copies = [os.dup(c.fileno()) for _ in range(room - 100)]
+        descs = [None] * len(copies)
+        with open("/proc/self/statm") as file:
+            used = int(file.read().split()[0]) * resource.getpagesize()
+        resource.setrlimit(resource.RLIMIT_AS, (used + (1 << 20), resource.RLIM_INFINITY))
+        failed = None
+        opened = 0
+        for i, fd in enumerate(copies):
+            try:
+                descs[i] = poller.open(fd)
+                opened += 1
+            except MemoryError as error:
+                failed = "MemoryError"
+                break
+            except OSError as error:
+                assert error.errno == errno.ENOMEM, error
+                failed = "ENOMEM"
+                break
+        # With no memory left: what is open works, and its deadlines are refused or kept.
+        b.send(b"x")
+        try:
+            first.set_deadline(10)
+            first.wait(READ)
+        except MemoryError:
+            pass
+        except OSError as error:
+            assert error.errno == errno.ENOMEM, error
+        resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+        assert poller.stats().open == 1 + opened, (poller.stats(), opened, failed)
+        for desc in descs:
+            if desc is not None:
+                desc.close()
+        again = [poller.open(fd) for fd in copies[:3000]]
+        for desc in again:
+            desc.set_deadline(10)
+        b.send(b"y")
+        first.reset(READ)
+        assert a.recv(10)
+        for desc in (first, *again):
+            desc.close()
+        assert poller.stats().open == 0
+        poller.close()
+        assert failed or opened == len(copies)
+        print("ok")
+        """,
+        backend,
+    )
+
+
+def test_deadlines_without_memory_to_spare(backend: str) -> None:
+    """A deadline that finds no room in the heap is refused and leaves the old one as it was."""
+    run(
+        """
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        room = min(hard, 20000)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (room, hard))
+        a, b = socket.socketpair()
+        poller = Poller()
+        copies = [os.dup(a.fileno()) for _ in range(room - 100)]
+        descs = [poller.open(fd) for fd in copies]
+        with open("/proc/self/statm") as file:
+            used = int(file.read().split()[0]) * resource.getpagesize()
+        resource.setrlimit(resource.RLIMIT_AS, (used, resource.RLIM_INFINITY))
+        refused = 0
+        for i, desc in enumerate(descs):
+            try:
+                desc.set_deadline(1000 + i, READ)
+                desc.set_deadline(2000 + i, WRITE)
+            except MemoryError:
+                refused += 1
+            except OSError as error:
+                assert error.errno == errno.ENOMEM, error
+                refused += 1
+        resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+        for i, desc in enumerate(descs):
+            desc.set_deadline(1000 + i)
+            left = desc.deadline(READ)
+            assert 900 + i < left <= 1000 + i, left
+        assert 900 < poller.next_deadline() <= 1000
+        for desc in descs:
+            desc.close()
+        assert poller.next_deadline() is None
+        poller.close()
+        print("ok")
+        """,
+        backend,
+    )

@@ -1,0 +1,490 @@
+"""Signal handlers run promptly while the main thread waits, and Ctrl-C always works."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from textwrap import dedent
+
+import pytest
+
+from netpoll import READ, ClosedError, DeadlineExceeded, PollDesc
+from support import (
+    LONG,
+    Sockets,
+    Stage,
+    check_python,
+    drain,
+    needs_alarm,
+    needs_greenlet,
+    needs_sigint,
+    python,
+    read_exactly,
+    read_some,
+    until,
+    write_all,
+)
+
+pytestmark = [needs_alarm, needs_sigint]
+
+
+class Interruption(Exception):
+    """What a handler raises."""
+
+
+Install = Callable[[Callable[[], object]], None]
+
+
+@pytest.fixture
+def on_signal() -> Iterator[Install]:
+    """Install a handler for SIGUSR1 and SIGALRM for this test."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGUSR1, signal.SIGALRM)}
+
+    def install(handler: Callable[[], object]) -> None:
+        for number in before:
+            signal.signal(number, lambda *_: handler())
+
+    yield install
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    for number, old in before.items():
+        signal.signal(number, old)
+
+
+def _interrupt() -> None:
+    os.kill(os.getpid(), signal.SIGUSR1)
+
+
+WAYS_TO_BLOCK: dict[str, Callable[[PollDesc], object]] = {
+    "wait": lambda desc: desc.wait(READ),
+    "wait with a deadline": lambda desc: (desc.set_deadline(LONG), desc.wait(READ)),
+    "wait_canceled": lambda desc: desc.wait_canceled(READ),
+    "poll(None)": lambda desc: (desc.park(READ, "token"), desc.poller.poll(None)),
+    "poll(seconds)": lambda desc: (desc.park(READ, "token"), desc.poller.poll(LONG)),
+}
+
+
+@pytest.mark.rule(13)
+@pytest.mark.parametrize("way", WAYS_TO_BLOCK)
+def test_a_handler_that_returns_runs_promptly(
+    threads: Stage, sockets: Sockets, on_signal: Install, way: str
+) -> None:
+    a, b = sockets.pair()
+    desc = threads.open(a)
+    handled = threading.Event()
+    on_signal(handled.set)
+
+    def interrupt_then_send() -> bool:
+        threads.until_parked(readers=1)
+        time.sleep(0.01)
+        _interrupt()
+        prompt = handled.wait(LONG / 2)
+        b.send(b"x")
+        return prompt
+
+    helper = threads.spawn(interrupt_then_send)
+    WAYS_TO_BLOCK[way](desc)
+    assert helper.result() is True, "the handler ran only when the wait was over"
+
+
+@pytest.mark.rule(13)
+@pytest.mark.parametrize("way", WAYS_TO_BLOCK)
+def test_a_handler_that_raises_ends_the_wait_and_the_descriptor_stays_usable(
+    threads: Stage, sockets: Sockets, on_signal: Install, way: str
+) -> None:
+    a, b = sockets.pair()
+    desc = threads.open(a)
+
+    def handler() -> None:
+        raise Interruption
+
+    on_signal(handler)
+
+    def interrupt() -> None:
+        threads.until_parked(readers=1)
+        time.sleep(0.01)
+        _interrupt()
+
+    helper = threads.spawn(interrupt)
+    with pytest.raises(Interruption):
+        WAYS_TO_BLOCK[way](desc)
+    helper.result()
+    desc.cancel(READ)
+    threads.until_parked(readers=0)
+    desc.set_deadline(None)
+    b.send(b"x")
+    threads.wait(desc, READ)
+    assert a.recv(1) == b"x"
+
+
+@pytest.mark.rule(13)
+def test_a_notification_that_came_with_the_signal_is_not_lost(
+    threads: Stage, sockets: Sockets, on_signal: Install
+) -> None:
+    """Data and a raising signal at once: whichever the wait reports, the data can be waited for."""
+    a, b = sockets.pair()
+    desc = threads.open(a)
+    interrupted, waiting = 0, False
+
+    def handler() -> None:
+        if waiting:
+            raise Interruption
+
+    on_signal(handler)
+
+    def wait() -> None:
+        nonlocal waiting
+        try:
+            waiting = True
+            desc.wait(READ)
+        finally:
+            waiting = False
+
+    def send_and_interrupt(interrupt_first: bool) -> None:
+        threads.until_parked(readers=1)
+        for step in (_interrupt, lambda: b.send(b"x"))[:: 1 if interrupt_first else -1]:
+            step()
+
+    for i in range(60):
+        desc.reset(READ)
+        helper = threads.spawn(send_and_interrupt, bool(i % 2))
+        desc.set_deadline(LONG)
+        while not drain(a.fileno()):
+            try:
+                wait()
+            except Interruption:
+                interrupted += 1
+        helper.result()
+    assert 0 < interrupted <= 60
+
+
+@pytest.mark.rule(12, 13)
+@pytest.mark.parametrize("main_is_first", [True, False], ids=["main drives", "another drives"])
+def test_a_raising_signal_leaves_no_other_waiter_stranded(
+    threads: Stage, sockets: Sockets, on_signal: Install, main_is_first: bool
+) -> None:
+    pairs = [sockets.pair() for _ in range(4)]
+    descs = [threads.open(a) for a, _ in pairs]
+    waiters = []
+
+    def handler() -> None:
+        raise Interruption
+
+    on_signal(handler)
+    if not main_is_first:
+        waiters.append(threads.spawn(read_some, descs[1]))
+        threads.until_parked(readers=1)
+
+    def others_then_interrupt() -> None:
+        threads.until_parked(readers=1 if main_is_first else 2)
+        for i, desc in enumerate(descs[1:]):
+            if main_is_first or i:
+                waiters.append(threads.spawn(read_some, desc))
+        threads.until_parked(readers=4)
+        _interrupt()
+
+    helper = threads.spawn(others_then_interrupt)
+    with pytest.raises(Interruption):
+        descs[0].wait(READ)
+    helper.result()
+    threads.stays_blocked(*waiters)
+    for (_, b), waiter in zip(pairs[1:], waiters, strict=True):
+        b.send(b"x")
+        assert waiter.result() == b"x"
+    pairs[0][1].send(b"x")
+    assert read_some(descs[0]) == b"x"
+
+
+@pytest.mark.rule(12, 13)
+def test_a_returning_signal_runs_while_another_thread_drives(
+    threads: Stage, sockets: Sockets, on_signal: Install
+) -> None:
+    """The main thread is not the one in the kernel; it must hear the signal all the same."""
+    (a, b), (c, d) = sockets.pair(), sockets.pair()
+    driving = threads.spawn(read_some, threads.open(a))
+    threads.until_parked(readers=1)
+    handled = threading.Event()
+    on_signal(handled.set)
+
+    def interrupt_then_send() -> bool:
+        threads.until_parked(readers=2)
+        time.sleep(0.01)
+        _interrupt()
+        prompt = handled.wait(LONG / 2)
+        d.send(b"x")
+        return prompt
+
+    helper = threads.spawn(interrupt_then_send)
+    threads.open(c).wait(READ)
+    assert helper.result() is True
+    b.send(b"x")
+    driving.result()
+
+
+@pytest.mark.rule(13, 17)
+def test_a_storm_of_signals_loses_nothing(threads: Stage, sockets: Sockets, on_signal: Install) -> None:
+    """EINTR everywhere: in the waits of every thread, in reads and in writes."""
+    a, b = sockets.pair()
+    ping, pong = threads.open(a), threads.open(b)
+    signals = 0
+
+    def handler() -> None:
+        nonlocal signals
+        signals += 1
+
+    on_signal(handler)
+
+    def echo() -> None:
+        for _ in range(300):
+            write_all(pong, read_exactly(pong, 4))
+
+    echoing = threads.spawn(echo)
+    signal.setitimer(signal.ITIMER_REAL, 0.0005, 0.0005)
+    for i in range(300):
+        word = b"%04d" % i
+        write_all(ping, word)
+        assert read_exactly(ping, 4) == word
+        if i % 50 == 0:
+            ping.set_deadline(0.002)
+            with pytest.raises(DeadlineExceeded):
+                ping.wait(READ)
+            ping.set_deadline(None)
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    echoing.result()
+    assert signals > 3
+
+
+@pytest.mark.rule(5, 13)
+def test_signals_do_not_prolong_or_shorten_a_deadline(
+    threads: Stage, sockets: Sockets, on_signal: Install
+) -> None:
+    on_signal(lambda: None)
+    desc = threads.open(sockets.pair()[0])
+    signal.setitimer(signal.ITIMER_REAL, 0.003, 0.003)
+    start = time.monotonic()
+    desc.set_deadline(0.1)
+    with pytest.raises(DeadlineExceeded):
+        desc.wait(READ)
+    assert 0.1 - 1e-8 <= time.monotonic() - start < LONG
+    start = time.monotonic()
+    while time.monotonic() - start < 0.1:
+        assert threads.poller.poll(0.1) == []
+
+
+@pytest.mark.rule(13)
+def test_wake_may_be_called_from_a_signal_handler(threads: Stage, on_signal: Install) -> None:
+    on_signal(threads.poller.wake)
+    threading.Timer(0.05, _interrupt).start()
+    assert threads.poller.poll(LONG) == []
+    threads.until(lambda: threading.active_count() == 1, "the timer's thread is gone")
+
+
+@pytest.mark.rule(8, 13)
+def test_close_may_be_called_from_a_signal_handler(threads: Stage, sockets: Sockets, on_signal: Install) -> None:
+    desc = threads.open(sockets.pair()[0])
+    on_signal(desc.close)
+
+    def interrupt() -> None:
+        until(lambda: desc.poller.stats().parked_readers == 1, "parked")
+        _interrupt()
+
+    helper = threads.spawn(interrupt)
+    with pytest.raises(ClosedError):
+        desc.wait(READ)
+    helper.result()
+
+
+# --- Ctrl-C, each in a process of its own -----------------------------------------------------------
+
+COMMON = """
+import os, signal, socket, sys, threading, time
+import netpoll
+from netpoll import READ
+
+def press_ctrl_c():
+    time.sleep(0.2)
+    os.kill(os.getpid(), signal.SIGINT)
+
+threading.Thread(target=press_ctrl_c, daemon=True).start()
+a, b = socket.socketpair()
+a.setblocking(False)
+"""
+
+CTRL_C = {
+    "thread in wait": """
+        desc = netpoll.open(a)
+        try:
+            desc.wait(READ)
+        except KeyboardInterrupt:
+            b.send(b"x")
+            desc.wait(READ)
+            print("interrupted", a.recv(1))
+        desc.close()
+    """,
+    "thread in poll(None)": """
+        poller = netpoll.default_poller()
+        try:
+            while True:
+                poller.poll(None)
+        except KeyboardInterrupt:
+            print("interrupted", b"x")
+    """,
+    "thread in wait, others parked": """
+        pairs = [socket.socketpair() for _ in range(5)]
+        descs = [netpoll.open(c) for c, d in pairs]
+        waiters = [threading.Thread(target=desc.wait, args=(READ,)) for desc in descs]
+        for waiter in waiters:
+            waiter.start()
+        desc = netpoll.open(a)
+        try:
+            desc.wait(READ)
+        except KeyboardInterrupt:
+            for (c, d), waiter in zip(pairs, waiters):
+                assert waiter.is_alive()
+                d.send(b"x")
+                waiter.join(10)
+                assert not waiter.is_alive(), "stranded"
+            print("interrupted", b"x")
+        for d in [desc, *descs]:
+            d.close()
+    """,
+    "hub in wait": """
+        from netpoll import green
+        def main():
+            desc = netpoll.open(a)
+            try:
+                desc.wait(READ)
+            except KeyboardInterrupt:
+                b.send(b"x")
+                desc.wait(READ)
+                print("interrupted", a.recv(1))
+            desc.close()
+        green.run(main)
+    """,
+    "hub asleep": """
+        from netpoll import green
+        try:
+            green.run(green.sleep, 20)
+        except KeyboardInterrupt:
+            print("interrupted", b"x")
+    """,
+    "hub with parked greenlets": """
+        from netpoll import green
+        descs = []
+        def wait(sock):
+            descs.append(netpoll.open(sock))
+            descs[-1].wait(READ)
+            return sock.recv(1)
+        pairs = [socket.socketpair() for _ in range(5)]
+        waiters = [green.spawn(wait, c) for c, d in pairs]
+        try:
+            green.run(green.sleep, 20)
+        except KeyboardInterrupt:
+            for c, d in pairs:
+                d.send(b"x")
+            for waiter in waiters:
+                assert green.run(waiter.get) == b"x"
+            print("interrupted", b"x")
+        for desc in descs:
+            desc.close()
+    """,
+    "hub that joins for ever": """
+        from netpoll import green
+        def wait():
+            with netpoll.open(a) as desc:
+                desc.wait(READ)
+            return a.recv(1)
+        waiter = green.spawn(wait)
+        try:
+            waiter.join()
+        except KeyboardInterrupt:
+            b.send(b"x")
+            print("interrupted", waiter.get())
+    """,
+    "hub that is busy": """
+        from netpoll import green
+        def spin():
+            while True:
+                green.sleep(0)
+        spinner = green.spawn(spin)
+        try:
+            green.run(green.sleep, 20)
+        except KeyboardInterrupt:
+            print("interrupted", b"x")
+    """,
+}
+
+
+@pytest.mark.rule(13)
+@pytest.mark.parametrize("where", CTRL_C)
+def test_ctrl_c(backend: str, where: str) -> None:
+    if "hub" in where:
+        pytest.importorskip("greenlet")
+    assert check_python(COMMON + dedent(CTRL_C[where]), backend=backend) == "interrupted b'x'\n"
+
+
+@pytest.mark.rule(13)
+@pytest.mark.parametrize("where", ["netpoll.open(a).wait(READ)", "netpoll.default_poller().poll(None)"])
+def test_ctrl_c_that_nobody_catches_ends_the_process_as_usual(backend: str, where: str) -> None:
+    done = python(COMMON + where, backend=backend)
+    assert done.returncode == -signal.SIGINT
+    assert done.stderr.rstrip().endswith("KeyboardInterrupt")
+
+
+@needs_greenlet
+@pytest.mark.rule(13)
+def test_ctrl_c_in_a_hub_that_nobody_catches_ends_the_process_as_usual(backend: str) -> None:
+    script = COMMON + "from netpoll import green\ngreen.run(green.sleep, 20)\n"
+    done = python(script, backend=backend)
+    assert done.returncode == -signal.SIGINT
+    assert done.stderr.rstrip().endswith("KeyboardInterrupt")
+
+
+@needs_greenlet
+@pytest.mark.rule(13)
+def test_handlers_run_while_a_hub_waits(backend: str) -> None:
+    """One that returns changes nothing; one that raises does so in the main greenlet."""
+    script = """
+        import os, signal, socket, threading, time
+        import netpoll
+        from netpoll import READ, green
+
+        class Interruption(Exception):
+            pass
+
+        handled = []
+        def gentle(*_):
+            handled.append(time.monotonic())
+        def harsh(*_):
+            raise Interruption
+        signal.signal(signal.SIGUSR1, gentle)
+        signal.signal(signal.SIGUSR2, harsh)
+
+        def send(number):
+            time.sleep(0.1)
+            os.kill(os.getpid(), number)
+
+        def wait(sock):
+            with netpoll.open(sock) as desc:
+                desc.wait(READ)
+            return sock.recv(1)
+
+        a, b = socket.socketpair()
+        waiter = green.spawn(wait, a)
+        threading.Thread(target=send, args=(signal.SIGUSR1,)).start()
+        start = time.monotonic()
+        green.sleep(0.5)
+        assert handled and handled[0] - start < 0.4, handled
+        assert not waiter.dead
+        threading.Thread(target=send, args=(signal.SIGUSR2,)).start()
+        try:
+            green.sleep(20)
+        except Interruption:
+            print("raised in main")
+        assert not waiter.dead
+        b.send(b"x")
+        print(waiter.get())
+    """
+    assert check_python(script, backend=backend) == "raised in main\nb'x'\n"
