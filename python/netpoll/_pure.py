@@ -324,7 +324,7 @@ class DescBase:
         return self._poller._tokens.pop(int(out[0]))
 
     def _withdraw(self, mode: int, token: Any) -> bool:
-        if self._last[mode] is not token:
+        if mode not in _MODES or self._last[mode] is not token:
             return False
         self._last[mode] = None
         return self._cancel(mode) is not None
