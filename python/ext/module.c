@@ -3,9 +3,7 @@
  * cffi generates a complete module whose init function netpoll_build.py renames to
  * np_cffi_init_core.  Around it this file does what cffi cannot: it hands the GIL to the core's
  * blocking hooks, and adds the types that are written in C by hand. */
-#include <Python.h>
-
-#include "netpoll.h"
+#include "ext.h"
 
 PyObject *np_cffi_init_core(void);
 PyMODINIT_FUNC PyInit__core(void);
@@ -24,6 +22,8 @@ PyMODINIT_FUNC PyInit__core(void)
 {
     np_set_blocking_hooks(give_gil_back, take_gil);
     PyObject *module = np_cffi_init_core();
-    /* Types written in C are added to the module here. */
+    if (module && (ext_errors_init() < 0 || ext_add_poller_type(module) < 0 ||
+                   ext_add_desc_type(module) < 0))
+        Py_CLEAR(module);
     return module;
 }

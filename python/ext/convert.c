@@ -1,0 +1,72 @@
+/* Arguments: modes, times, descriptors. */
+#include <errno.h>
+#include <limits.h>
+#include <math.h>
+
+#include "ext.h"
+
+static bool integer_between(PyObject *arg, long low, long high, const char *what, int *out)
+{
+    long v = PyLong_Check(arg) ? PyLong_AsLong(arg) : 0;
+    if (v == -1 && PyErr_Occurred())
+        PyErr_Clear(); /* too large for a long: no mode in any case */
+    if (v < low || v > high) {
+        PyErr_Format(PyExc_ValueError, "mode is %s, not %R", what, arg);
+        return false;
+    }
+    *out = (int)v;
+    return true;
+}
+
+bool ext_mode(PyObject *arg, int *mode)
+{
+    return integer_between(arg, NP_READ, NP_WRITE, "READ or WRITE", mode);
+}
+
+bool ext_modes(PyObject *arg, int *modes)
+{
+    return integer_between(arg, NP_READ, NP_READ | NP_WRITE, "READ, WRITE or both", modes);
+}
+
+/* Rounded up, so that nothing is early.  What does not fit is for ever. */
+bool ext_timeout(PyObject *arg, int64_t none, int64_t *ns)
+{
+    if (arg == Py_None) {
+        *ns = none;
+        return true;
+    }
+    double seconds = PyFloat_AsDouble(arg);
+    if (seconds == -1.0 && PyErr_Occurred()) {
+        if (!PyErr_ExceptionMatches(PyExc_OverflowError))
+            return false;
+        PyErr_Clear(); /* an int too large for a double: its sign tells */
+        PyObject *zero = PyLong_FromLong(0);
+        int negative = zero ? PyObject_RichCompareBool(arg, zero, Py_LT) : -1;
+        Py_XDECREF(zero);
+        if (negative < 0)
+            return false;
+        seconds = negative ? -HUGE_VAL : HUGE_VAL;
+    }
+    if (isnan(seconds)) {
+        PyErr_SetString(PyExc_ValueError, "the timeout is NaN");
+        return false;
+    }
+    double nanoseconds = ceil(seconds * 1e9);
+    *ns = nanoseconds <= 0 ? 0 : nanoseconds >= 9.2e18 ? none : (int64_t)nanoseconds;
+    return true;
+}
+
+/* Numbers that no descriptor can have become -1, which the kernel calls a bad one. */
+bool ext_fd(PyObject *arg, np_fd *fd)
+{
+    int overflow = 0;
+    long long v = PyLong_AsLongLongAndOverflow(arg, &overflow);
+    if (v == -1 && PyErr_Occurred())
+        return false;
+#ifdef _WIN32
+    *fd = overflow ? -1 : (np_fd)v;
+#else
+    *fd = overflow || v < 0 || v > INT_MAX ? -1 : (np_fd)v;
+#endif
+    return true;
+}

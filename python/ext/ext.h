@@ -1,0 +1,48 @@
+/* The hand-written part of netpoll._core on CPython: DescBase, PollerBase and HubBase in C.
+ *
+ * They do what netpoll/_pure.py does over cffi, call by call; the classes that users see are
+ * subclasses of either (netpoll/_api.py).  Everything keeps to the limited API of Python 3.10.
+ *
+ * The GIL is held throughout.  What may block gives it back inside the core (module.c sets the
+ * hooks), around the blocking part alone.
+ */
+#ifndef NP_EXT_H
+#define NP_EXT_H
+
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+#include <stdbool.h>
+
+#include "netpoll.h"
+
+typedef struct PollerObject {
+    PyObject_HEAD
+    np_poller *poller; /* a reference; NULL before __init__ */
+} PollerObject;
+
+typedef struct DescObject {
+    PyObject_HEAD
+    np_desc *desc; /* a reference; NULL in an object that open() did not make */
+    PyObject *poller; /* the PollerObject */
+    PyObject *parked[2]; /* by mode: the token parked last; only ever compared */
+    bool closed; /* close() was called; else collecting it is worth a warning */
+} DescObject;
+
+/* errors.c: raise what a result of the core means, and return NULL. */
+int ext_errors_init(void);
+PyObject *ext_raise(const DescObject *d, int mode, int rc);
+PyObject *ext_raise_poller(int rc, const char *what);
+PyObject *ext_raise_fd(int rc, long long fd);
+
+/* convert.c: arguments. */
+bool ext_mode(PyObject *arg, int *mode);                  /* READ or WRITE */
+bool ext_modes(PyObject *arg, int *modes);                /* or both */
+bool ext_timeout(PyObject *arg, int64_t none, int64_t *ns); /* seconds, or None */
+bool ext_fd(PyObject *arg, np_fd *fd);                      /* an int; -1 for what cannot be one */
+
+/* desc_type.c */
+int ext_add_desc_type(PyObject *module);
+/* poller_type.c */
+int ext_add_poller_type(PyObject *module);
+PollerObject *ext_poller(PyObject *object); /* checked: NULL with a TypeError set */
+#endif

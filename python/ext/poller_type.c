@@ -1,0 +1,321 @@
+/* PollerBase: what netpoll.Poller is made of. */
+#include <errno.h>
+
+#include "ext.h"
+
+enum { BATCH = 128 };
+
+static PyTypeObject *poller_base;
+
+PollerObject *ext_poller(PyObject *object)
+{
+    if (!PyObject_TypeCheck(object, poller_base)) {
+        PyErr_Format(PyExc_TypeError, "not a Poller: %R", object);
+        return NULL;
+    }
+    PollerObject *p = (PollerObject *)object;
+    if (!p->poller)
+        PyErr_SetString(PyExc_RuntimeError, "Poller.__init__ was not called");
+    return p->poller ? p : NULL;
+}
+
+/* --- life ------------------------------------------------------------------------------------ */
+
+static int poller_init(PyObject *self, PyObject *args, PyObject *kwargs)
+{
+    static char *names[] = {"backend", NULL};
+    PollerObject *p = (PollerObject *)self;
+    const char *backend = NULL;
+
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "z:Poller", names, &backend))
+        return -1;
+    if (p->poller) {
+        PyErr_SetString(PyExc_RuntimeError, "a Poller is initialised once");
+        return -1;
+    }
+    int rc = np_poller_new(backend, &p->poller);
+    if (rc != NP_OK)
+        ext_raise_poller(rc, "no poller");
+    return rc == NP_OK ? 0 : -1;
+}
+
+/* The tokens that are parked on a poller belong to it. */
+static void drop_tokens(np_poller *poller)
+{
+    np_token tokens[BATCH];
+    int n;
+    while ((n = np_take_ready(poller, tokens, BATCH)) > 0)
+        for (int i = 0; i < n; i++)
+            Py_DECREF((PyObject *)tokens[i]);
+}
+
+static void poller_dealloc(PyObject *self)
+{
+    PollerObject *p = (PollerObject *)self;
+    PyTypeObject *type = Py_TYPE(self);
+
+    PyObject_GC_UnTrack(self);
+    if (p->poller) {
+        np_poller_close(p->poller);
+        drop_tokens(p->poller);
+        np_poller_unref(p->poller);
+    }
+    ((freefunc)PyType_GetSlot(type, Py_tp_free))(self);
+    Py_DECREF(type);
+}
+
+static int poller_traverse(PyObject *self, visitproc visit, void *arg)
+{
+    Py_VISIT(Py_TYPE(self));
+    return 0;
+}
+
+/* --- polling --------------------------------------------------------------------------------- */
+
+/* Takes over the references of all tokens, whatever comes. */
+static int append_tokens(PyObject *list, const np_token *tokens, int n)
+{
+    int rc = 0;
+    for (int i = 0; i < n; i++) {
+        if (rc == 0)
+            rc = PyList_Append(list, (PyObject *)tokens[i]);
+        Py_DECREF((PyObject *)tokens[i]);
+    }
+    return rc;
+}
+
+/* All that is ready, into list; NP_OK, NP_CLOSED, an errno, or NP_BUSY with an exception set.
+ * Signal handlers run only when there is nothing to lose. */
+static int poll_into(np_poller *poller, int64_t timeout, PyObject *list)
+{
+    int64_t until = timeout > 0 ? np_now() + timeout : 0;
+    np_token tokens[BATCH];
+    int n;
+
+    for (;;) {
+        int rc = np_poll(poller, timeout, tokens, BATCH, &n);
+        if (append_tokens(list, tokens, n) < 0)
+            return NP_BUSY;
+        if (n == BATCH || rc == NP_CLOSED) {
+            while ((n = np_take_ready(poller, tokens, BATCH)) > 0)
+                if (append_tokens(list, tokens, n) < 0)
+                    return NP_BUSY;
+        }
+        if (rc != NP_INTERRUPTED)
+            return rc;
+        if (PyErr_CheckSignals() < 0)
+            return NP_BUSY;
+        if (timeout > 0 && (timeout = until - np_now()) < 0)
+            timeout = 0;
+    }
+}
+
+static bool timeout_of(PyObject *arg, int64_t *ns)
+{
+    if (!ext_timeout(arg, INT64_MAX, ns))
+        return false;
+    if (*ns > INT64_MAX / 2) /* for ever, or longer than anybody waits */
+        *ns = -1;
+    return true;
+}
+
+static PyObject *extend(PyObject *queue, PyObject *list)
+{
+    return PyObject_CallMethod(queue, "extend", "O", list);
+}
+
+/* _poll_into(queue, timeout): on a closed poller what is left is added before ClosedError. */
+static PyObject *poller_poll_into(PyObject *self, PyObject *const *args, Py_ssize_t n)
+{
+    PollerObject *p = ext_poller(self);
+    int64_t timeout;
+    if (!p)
+        return NULL;
+    if (n != 2) {
+        PyErr_SetString(PyExc_TypeError, "_poll_into() takes 2 arguments");
+        return NULL;
+    }
+    if (!timeout_of(args[1], &timeout))
+        return NULL;
+    PyObject *list = PyList_New(0);
+    if (!list)
+        return NULL;
+    int rc = poll_into(p->poller, timeout, list);
+    PyObject *result = rc == NP_BUSY ? NULL : extend(args[0], list);
+    Py_DECREF(list);
+    if (!result || rc == NP_OK)
+        return result;
+    Py_DECREF(result);
+    return ext_raise_poller(rc, "poll");
+}
+
+/* A closed poller's ClosedError carries the tokens that were still parked. */
+static PyObject *raise_closed(PyObject *tokens)
+{
+    PyObject *type, *value, *traceback;
+
+    ext_raise_poller(NP_CLOSED, "poll");
+    PyErr_Fetch(&type, &value, &traceback);
+    PyErr_NormalizeException(&type, &value, &traceback);
+    if (PyObject_SetAttrString(value, "tokens", tokens) == 0) {
+        PyErr_Restore(type, value, traceback);
+    } else {
+        Py_XDECREF(type);
+        Py_XDECREF(value);
+        Py_XDECREF(traceback);
+    }
+    Py_DECREF(tokens);
+    return NULL;
+}
+
+static PyObject *poller_poll(PyObject *self, PyObject *args, PyObject *kwargs)
+{
+    static char *names[] = {"timeout", NULL};
+    PollerObject *p = ext_poller(self);
+    PyObject *arg = NULL;
+    int64_t timeout = 0;
+
+    if (!p || !PyArg_ParseTupleAndKeywords(args, kwargs, "|O:poll", names, &arg) ||
+        (arg && !timeout_of(arg, &timeout)))
+        return NULL;
+    PyObject *list = PyList_New(0);
+    if (!list)
+        return NULL;
+    int rc = poll_into(p->poller, timeout, list);
+    if (rc == NP_OK)
+        return list;
+    if (rc == NP_CLOSED)
+        return raise_closed(list);
+    Py_DECREF(list);
+    return rc == NP_BUSY ? NULL : ext_raise_poller(rc, "poll");
+}
+
+static PyObject *poller_wake(PyObject *self, PyObject *unused)
+{
+    PollerObject *p = ext_poller(self);
+    (void)unused;
+    if (!p)
+        return NULL;
+    np_wake(p->poller);
+    Py_RETURN_NONE;
+}
+
+/* --- nesting, closing, looking --------------------------------------------------------------- */
+
+static PyObject *poller_fileno(PyObject *self, PyObject *unused)
+{
+    PollerObject *p = ext_poller(self);
+    np_fd fd;
+    (void)unused;
+    if (!p)
+        return NULL;
+    int rc = np_poller_fileno(p->poller, &fd);
+    if (rc == NP_OK)
+        return PyLong_FromLongLong((long long)fd);
+    if (rc != -ENOSYS)
+        return ext_raise_poller(rc, "fileno");
+    PyErr_SetString(PyExc_NotImplementedError, "a poller has no descriptor on this system");
+    return NULL;
+}
+
+static PyObject *poller_next_deadline(PyObject *self, PyObject *unused)
+{
+    PollerObject *p = ext_poller(self);
+    (void)unused;
+    if (!p)
+        return NULL;
+    int64_t left = np_next_deadline(p->poller);
+    if (left < 0)
+        Py_RETURN_NONE;
+    return PyFloat_FromDouble((double)left * 1e-9);
+}
+
+static PyObject *poller_is_poll_descriptor(PyObject *self, PyObject *arg)
+{
+    PollerObject *p = ext_poller(self);
+    np_fd fd;
+    if (!p || !ext_fd(arg, &fd))
+        return NULL;
+    return PyBool_FromLong(np_is_poll_descriptor(p->poller, fd));
+}
+
+static PyObject *poller_close(PyObject *self, PyObject *unused)
+{
+    PollerObject *p = ext_poller(self);
+    (void)unused;
+    if (!p)
+        return NULL;
+    np_poller_close(p->poller);
+    Py_RETURN_NONE;
+}
+
+static PyObject *poller_counters(PyObject *self, PyObject *unused)
+{
+    PollerObject *p = ext_poller(self);
+    np_stats s;
+    (void)unused;
+    if (!p)
+        return NULL;
+    np_poller_stats(p->poller, &s);
+    return Py_BuildValue("KKKKKKKK", s.open, s.parked_readers, s.parked_writers, s.polls, s.events,
+                         s.stale_events, s.deadlines_fired, s.wakeups);
+}
+
+static PyObject *poller_backend(PyObject *self, void *unused)
+{
+    PollerObject *p = ext_poller(self);
+    (void)unused;
+    return p ? PyUnicode_FromString(np_poller_backend(p->poller)) : NULL;
+}
+
+static PyObject *poller_closed(PyObject *self, void *unused)
+{
+    PollerObject *p = ext_poller(self);
+    (void)unused;
+    return p ? PyBool_FromLong(np_poller_closed(p->poller)) : NULL;
+}
+
+/* --- the type -------------------------------------------------------------------------------- */
+
+#define CAST(f) ((PyCFunction)(void (*)(void))(f))
+
+static PyMethodDef methods[] = {
+    {"poll", CAST(poller_poll), METH_VARARGS | METH_KEYWORDS, NULL},
+    {"_poll_into", CAST(poller_poll_into), METH_FASTCALL, NULL},
+    {"wake", poller_wake, METH_NOARGS, NULL},
+    {"fileno", poller_fileno, METH_NOARGS, NULL},
+    {"next_deadline", poller_next_deadline, METH_NOARGS, NULL},
+    {"is_poll_descriptor", poller_is_poll_descriptor, METH_O, NULL},
+    {"close", poller_close, METH_NOARGS, NULL},
+    {"_counters", poller_counters, METH_NOARGS, NULL},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyGetSetDef properties[] = {
+    {"backend", poller_backend, NULL, NULL, NULL},
+    {"closed", poller_closed, NULL, NULL, NULL},
+    {NULL, NULL, NULL, NULL, NULL},
+};
+
+static PyType_Slot slots[] = {
+    {Py_tp_new, (void *)PyType_GenericNew},
+    {Py_tp_init, (void *)poller_init},
+    {Py_tp_traverse, (void *)poller_traverse},
+    {Py_tp_dealloc, (void *)poller_dealloc},
+    {Py_tp_methods, methods},
+    {Py_tp_getset, properties},
+    {0, NULL},
+};
+
+static PyType_Spec spec = {
+    .name = "netpoll._core.PollerBase",
+    .basicsize = sizeof(PollerObject),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC,
+    .slots = slots,
+};
+
+int ext_add_poller_type(PyObject *module)
+{
+    poller_base = (PyTypeObject *)PyType_FromSpec(&spec);
+    return poller_base ? PyModule_AddObjectRef(module, "PollerBase", (PyObject *)poller_base) : -1;
+}
