@@ -1,12 +1,13 @@
-"""The part of the build that is not data: the cffi extension.  Everything else is in pyproject.toml."""
+"""The part of the build that is not data: the cffi extension.  The rest is in pyproject.toml."""
 
 import sys
 import sysconfig
 
 from setuptools import setup
 
-# One wheel for every CPython from 3.10 on, except the free-threaded builds: they have no stable ABI.
-stable_abi = sys.implementation.name == "cpython" and not sysconfig.get_config_var("Py_GIL_DISABLED")
+# One wheel for every CPython from 3.10 on, but for the free-threaded builds: no stable ABI there.
+free_threaded = bool(sysconfig.get_config_var("Py_GIL_DISABLED"))
+stable_abi = sys.implementation.name == "cpython" and not free_threaded
 
 setup(
     cffi_modules=["python/netpoll_build.py:ffibuilder"],

@@ -1,22 +1,23 @@
 """Builds the extension ``netpoll._core`` from the C core in csrc/.
 
-What cffi declares is cut out of csrc/netpoll.h, between its two "cdef" lines, so that the binding and
-the core cannot drift apart.
+What cffi declares is cut out of csrc/netpoll.h, between its two "cdef" lines, so that the binding
+and the core cannot drift apart.
 
 On CPython three things are added to a plain cffi module:
 
 * The generated calls keep the GIL.  cffi gives it back around every call, which next to a CPU-bound
-  thread costs a switch interval (5 ms) a call.  Here ``Py_BEGIN_ALLOW_THREADS`` is a plain brace, and
-  the core itself gives the GIL back around the system calls that block, through its blocking hooks.
-* The module's init function is wrapped by python/ext/module.c, which sets those hooks and adds the types
-  that are written in C by hand.
-* The limited API of 3.10 is chosen explicitly (cffi's own choice is older and lacks METH_FASTCALL), so
-  that one build serves every later CPython.
+  thread costs a switch interval (5 ms) a call.  Here ``Py_BEGIN_ALLOW_THREADS`` is a plain brace,
+  and the core itself gives the GIL back around the system calls that block, through its blocking
+  hooks.
+* The module's init function is wrapped by python/ext/module.c, which sets those hooks and adds the
+  types that are written in C by hand.
+* The limited API of 3.10 is chosen explicitly (cffi's own choice is older and lacks METH_FASTCALL),
+  so that one build serves every later CPython.
 
 On PyPy the module is plain cffi, which gives the GIL back around every call.
 
-Environment: ``NETPOLL_KQUEUE=1`` compiles the kqueue backend in on Linux too, against whatever library
-CFLAGS and LDFLAGS offer for <sys/event.h>.
+Environment: ``NETPOLL_KQUEUE=1`` compiles the kqueue backend in on Linux too, against whatever
+library CFLAGS and LDFLAGS offer for <sys/event.h>.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Go's runtime network poller as a library.
 
-A descriptor is registered once; then threads and greenlets wait on it, with deadlines that anyone can move
-and a close that anyone can call::
+A descriptor is registered once; then threads and greenlets wait on it, with deadlines that anyone
+can move and a close that anyone can call::
 
     desc = netpoll.open(sock)          # sock is non-blocking
     desc.set_deadline(5, netpoll.READ)
@@ -13,7 +13,8 @@ and a close that anyone can call::
         except BlockingIOError:
             desc.wait(netpoll.READ)    # DeadlineExceeded after 5 s, ClosedError after desc.close()
 
-`netpoll.green` runs greenlets on it; `Poller.poll` and `PollDesc.park` are for schedulers of your own.
+`netpoll.green` runs greenlets on it; `Poller.poll` and `PollDesc.park` are for schedulers of your
+own.
 """
 
 from __future__ import annotations

@@ -52,11 +52,12 @@ class PollerStats:
 class PollDesc(DescBase):
     """A descriptor registered with a poller, once, edge-triggered, for both modes.  Go's pollDesc.
 
-    `Poller.open` makes them.  Reader and writer are independent; each mode has at most one waiter, and
-    remembers at most one notification.  All methods may be called from any thread or greenlet at any time.
+    `Poller.open` makes them.  Reader and writer are independent; each mode has at most one waiter,
+    and remembers at most one notification.  All methods may be called from any thread or greenlet
+    at any time.
 
-    A context manager that closes the descriptor (never the fd itself).  One that is collected unclosed
-    gives a ResourceWarning.
+    A context manager that closes the descriptor (never the fd itself).  One that is collected
+    unclosed gives a ResourceWarning.
     """
 
     def wait(self, mode: int) -> None:
@@ -79,7 +80,8 @@ class PollDesc(DescBase):
 
         For an operation that the kernel was asked to cancel and that must yet be seen to end.
 
-        :raises ClosedError: the descriptor or its poller is closed, so that readiness can never come.
+        :raises ClosedError: the descriptor or its poller is closed, so that readiness can never
+            come.
         :raises BusyError: somebody else waits for the mode already.
         """
         if _hooks.wait is None:
@@ -119,13 +121,14 @@ class PollDesc(DescBase):
 class Poller(PollerBase):
     """A kernel object that knows which descriptors are ready, and a heap of their deadlines.
 
-    There is no thread behind it: those who wait on its descriptors drive it, and so does whoever calls
-    `poll`.  All methods may be called from any thread at any time.
+    There is no thread behind it: those who wait on its descriptors drive it, and so does whoever
+    calls `poll`.  All methods may be called from any thread at any time.
 
-    A context manager that closes the poller.  One that is collected unclosed gives a ResourceWarning.
+    A context manager that closes the poller.  One that is collected unclosed gives a
+    ResourceWarning.
 
-    :param backend: "epoll", "kqueue", "iocp" or "poll"; None takes the environment's NETPOLL_BACKEND, else
-        the best.
+    :param backend: "epoll", "kqueue", "iocp" or "poll"; None takes the environment's
+        NETPOLL_BACKEND, else the best.
     :raises ValueError: the backend is not usable here; the message names those that are.
     :raises OSError: out of descriptors or memory.
     """
@@ -142,9 +145,11 @@ class Poller(PollerBase):
     def open(self, fd: int | HasFileno) -> PollDesc:
         """Register a descriptor for both modes, edge-triggered.  Go's pollOpen.
 
-        :param fd: the number, or an object with fileno().  It stays the caller's: close the PollDesc first.
+        :param fd: the number, or an object with fileno().  It stays the caller's: close the
+            PollDesc first.
         :raises OSError: (EBADF) not an open descriptor; or out of memory or kernel resources.
-        :raises NotPollableError: a kind of file that the kernel cannot poll, such as a regular file.
+        :raises NotPollableError: a kind of file that the kernel cannot poll, such as a regular
+            file.
         :raises FileExistsError: open on this poller already.
         :raises ClosedError: the poller is closed.
         """
@@ -274,7 +279,9 @@ if hasattr(os, "register_at_fork"):
 
 
 def default_poller() -> Poller:
-    """The poller of the process, made at the first call; a hub has its own (`green.get_hub().poller`).
+    """The poller of the process, made at the first call.
+
+    A thread with a greenlet hub has another one: `green.get_hub().poller`.
 
     It is meant to stay open; if it is closed all the same, the next call makes another.
     """

@@ -1,24 +1,27 @@
 """Chooses the engine: the two classes that carry a poller and a descriptor of the C core.
 
-The public `Poller` and `PollDesc` (_api.py) inherit everything that may be hot from an engine, and add
-what need not be fast.  There are two engines with the same names and meanings:
+The public `Poller` and `PollDesc` (_api.py) inherit everything that may be hot from an engine, and
+add what need not be fast.  There are two engines with the same names and meanings:
 
-* the types `PollerBase` and `DescBase` of the extension module, written in C (python/ext), on CPython;
-* the classes of the same names in _pure.py, on plain cffi calls: on PyPy, with NETPOLL_PURE=1 in the
-  environment, and where the extension was built without the types.
+* the types `PollerBase` and `DescBase` of the extension module, written in C (python/ext), on
+  CPython;
+* the classes of the same names in _pure.py, on plain cffi calls: on PyPy, with NETPOLL_PURE=1 in
+  the environment, and where the extension was built without the types.
 
-What an engine must offer is written down here as two protocols; their meaning, for users, stands in the
-docstrings of _pure.py.  Rules that hold for both engines:
+What an engine must offer is written down here as two protocols; their meaning, for users, stands in
+the docstrings of _pure.py.  Rules that hold for both engines:
 
-* A method that cannot block keeps the GIL.  `wait`, `wait_canceled` and `poll` give it back in the core.
+* A method that cannot block keeps the GIL.  `wait`, `wait_canceled` and `poll` give it back in the
+  core.
 * Timeouts are seconds, as real numbers; what is not a number is a TypeError, NaN a ValueError.
 * A mode is READ or WRITE (or both for `set_deadline`); anything else is a ValueError.
 * The errors are those of _errors.py, made there, with the fd in every message.
-* On NP_INTERRUPTED the pending signal handlers run; if none raises, the wait goes on for the time left.
+* On NP_INTERRUPTED the pending signal handlers run; if none raises, the wait goes on for the time
+  left.
 * A token is any object.  The engine owns a reference to it from `park` until it is given out or
   withdrawn, and gives it out exactly once.
-* The objects may be used from any thread at any time.  Memory of the core is given back when the object
-  dies, never before, so a handle kept after close is safe.
+* The objects may be used from any thread at any time.  Memory of the core is given back when the
+  object dies, never before, so a handle kept after close is safe.
 """
 
 from __future__ import annotations
@@ -30,6 +33,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from netpoll import _core
 from netpoll._core import ffi, lib
+
+__all__ = ["DescBase", "PollerBase", "backends", "desc_size", "features", "is_poll_descriptor"]
 
 
 class Queue(Protocol):
@@ -54,7 +59,8 @@ class PollerEngine(Protocol):
     def closed(self) -> bool: ...
 
     def _poll_into(self, queue: Queue, timeout: float | None) -> None:
-        """`poll`, with the tokens added to queue in one step that no signal handler can come between.
+        """`poll`, with the tokens added to queue in one step that no signal handler can come
+        between.
 
         On a closed poller the tokens that are left are added before ClosedError is raised.
         """
@@ -110,8 +116,7 @@ PURE = (
 )
 
 if TYPE_CHECKING or PURE:
-    from netpoll._pure import DescBase as DescBase
-    from netpoll._pure import PollerBase as PollerBase
+    from netpoll._pure import DescBase, PollerBase
 else:
     PollerBase = _core.PollerBase
     DescBase = _core.DescBase
@@ -125,7 +130,7 @@ def _text(chars: Any) -> str:
 
 def backends() -> tuple[str, ...]:
     """The names of the backends that this build can use on this machine, best first."""
-    names = []
+    names: list[str] = []
     while name := lib.np_backend_name(len(names)):
         names.append(_text(name))
     return tuple(names)

@@ -34,7 +34,8 @@ class DeadlineExceeded(PollError, TimeoutError):
 
 
 class NotPollableError(PollError):
-    """The kernel cannot poll this kind of file (errno EPERM), or reported an error and nothing else.
+    """The kernel cannot poll this kind of file (errno EPERM), or reported an error and nothing
+    else.
 
     Go's ErrNotPollable.
     """

@@ -22,8 +22,8 @@ class HubToken:
         raise NotImplementedError
 
 
-#: Set by the first hub of the process.  Wait where the calling greenlet or thread does: descriptor, mode,
-#: flags of np_park.
+#: Set by the first hub of the process.  Wait where the calling greenlet or thread does: descriptor,
+#: mode, flags of np_park.
 wait: Callable[[PollDesc, int, int], None] | None = None
 
 

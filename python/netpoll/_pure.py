@@ -1,12 +1,12 @@
 """The engine on plain cffi calls.
 
-Tokens.  The core carries integers.  Each park takes a new one and files the token under it in the poller;
-whoever gets the integer out of the core, by polling or by withdrawing, takes the token out of the file.
-dict.pop makes that exactly once.
+Tokens.  The core carries integers.  Each park takes a new one and files the token under it in the
+poller; whoever gets the integer out of the core, by polling or by withdrawing, takes the token out
+of the file.  dict.pop makes that exactly once.
 
-Signal handlers.  They run between any two bytecodes of the main thread, and may raise there.  So tokens
-move from the file to their queue inside one C call, and what an exception cuts off is kept for the next
-poll.
+Signal handlers.  They run between any two bytecodes of the main thread, and may raise there.  So
+tokens move from the file to their queue inside one C call, and what an exception cuts off is kept
+for the next poll.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from netpoll import _errors
-from netpoll._hooks import HubToken
 from netpoll._core import ffi, lib
+from netpoll._hooks import HubToken
 
 if TYPE_CHECKING:
     from netpoll._engine import Queue
@@ -77,12 +77,14 @@ class PollerBase:
     def poll(self, timeout: float | None = 0) -> list[Any]:
         """Collect kernel events and fire due deadlines.  Go's netpoll(delta).
 
-        Wakes the threads that wait for them, and returns the tokens, parked by schedulers, that became
-        ready; each exactly once.  It may return an empty list early: after `wake`, or when an event was
-        a thread's.  Two threads may call it at once.
+        Wakes the threads that wait for them, and returns the tokens, parked by schedulers, that
+        became ready; each exactly once.  It may return an empty list early: after `wake`, or when
+        an event was a thread's.  Two threads may call it at once.
 
-        :param timeout: seconds to block; 0 never blocks, None blocks until there is something to return.
-        :raises ClosedError: the poller is or was closed; its `tokens` are those that were still parked.
+        :param timeout: seconds to block; 0 never blocks, None blocks until there is something to
+            return.
+        :raises ClosedError: the poller is or was closed; its `tokens` are those that were still
+            parked.
         """
         tokens: list[Any] = []
         try:
@@ -136,7 +138,8 @@ class PollerBase:
     def wake(self) -> None:
         """Make the `poll` in progress, or else the next one that would block, return early.
 
-        From any thread or signal handler.  Wake-ups before a poll collapse into one.  Go's netpollBreak.
+        From any thread or signal handler.  Wake-ups before a poll collapse into one.  Go's
+        netpollBreak.
         """
         lib.np_wake(self._p)
 
@@ -168,8 +171,10 @@ class PollerBase:
         return bool(lib.np_is_poll_descriptor(self._p, fd))
 
     def close(self) -> None:
-        """Close: every waiter gets ClosedError, and so does a `poll` in progress, a later `poll` and a
-        later `open`.  Idempotent."""
+        """Every waiter gets ClosedError, and so does a `poll` in progress, and later ones.
+
+        A later `open` gets it too.  Idempotent.
+        """
         lib.np_poller_close(self._p)
 
     @property
@@ -236,8 +241,8 @@ class DescBase:
     def reset(self, mode: int) -> None:
         """Before an I/O attempt: forget a pending notification of the mode.
 
-        The loop is: reset, try the I/O until it would block, wait, try again.  A waiter that is parked
-        meanwhile is never lost by it.  Go's pollReset.
+        The loop is: reset, try the I/O until it would block, wait, try again.  A waiter that is
+        parked meanwhile is never lost by it.  Go's pollReset.
 
         :raises ClosedError, DeadlineExceeded, NotPollableError: what `wait` would raise.
         """
@@ -304,8 +309,8 @@ class DescBase:
 
         A notification that was on its way stays for the next waiter.
 
-        :returns: True: withdrawn, it will not come out.  False: it has come out already or is about to,
-            or none is parked (a thread or greenlet in `wait` is not cancelled by it).
+        :returns: True: withdrawn, it will not come out.  False: it has come out already or is about
+            to, or none is parked (a thread or greenlet in `wait` is not cancelled by it).
         """
         _check_mode(mode)
         if isinstance(self._last[mode], HubToken):
@@ -332,9 +337,9 @@ class DescBase:
     def set_deadline(self, timeout: float | None, mode: int = 3) -> None:
         """Set the deadline of the mode, by default of both.  Go's SetDeadline.
 
-        A deadline is an instant: it binds present and later waits until it is moved, also by another
-        thread.  It is never early.  A present waiter and every later `reset` and `wait` of the mode get
-        DeadlineExceeded once it has passed, until it is moved or cleared.
+        A deadline is an instant: it binds present and later waits until it is moved, also by
+        another thread.  It is never early.  A present waiter and every later `reset` and `wait` of
+        the mode get DeadlineExceeded once it has passed, until it is moved or cleared.
 
         :param timeout: seconds from now; None, or too large, clears it; 0 or less expires at once.
         :raises ClosedError: the descriptor is closed.
@@ -347,12 +352,12 @@ class DescBase:
             raise self._error(rc, mode)
 
     def deadline(self, mode: int) -> float | None:
-        """Seconds left until the deadline of the mode, negative once it expired; None if there is none."""
+        """Seconds left until the deadline of the mode, negative once it expired, or None."""
         _check_mode(mode)
         left = ffi.new("int64_t *")
         if not lib.np_deadline(self._d, mode, left):
             return None
-        return left[0] / NANO
+        return int(left[0]) / NANO
 
     def unblock(self) -> None:
         """Every present and later wait raises ClosedError.  Go's evict.  Idempotent."""

@@ -16,9 +16,9 @@ would let nobody run sooner.
 An entry of the queue is anything with a method switch():
 
 * A `_Waiter` is the entry of a parked greenlet.  It is the token that the greenlet parks in the
-  poller, so that the poller puts it into the queue itself.  Its `switch` is the greenlet's own, until
-  `kill` replaces it by a throw, so that whichever entry comes first ends the victim.  A wait that was
-  cut short leaves its waiter behind, retired, for what may still be on its way.
+  poller, so that the poller puts it into the queue itself.  Its `switch` is the greenlet's own,
+  until `kill` replaces it by a throw, so that whichever entry comes first ends the victim.  A wait
+  that was cut short leaves its waiter behind, retired, for what may still be on its way.
 * The hub's own entry.  There is always one in the queue while the hub does not run.
 * One for each greenlet that was spawned and has not started.  It starts from the hub, so that it
   does not inherit the depth of somebody's stack.
@@ -140,16 +140,16 @@ def _taking_turns(queue: deque[Any]) -> Iterator[Any]:
 class Hub(greenlet.greenlet):
     """The greenlet that looks after those of its thread that wait.  From `get_hub`."""
 
-    #: Where `netpoll.open` registers descriptors in this thread.  If it is closed, every waiter gets
-    #: ClosedError, and the hub goes on with a new one.
+    #: Where `netpoll.open` registers descriptors in this thread.  If it is closed, every waiter
+    #: gets ClosedError, and the hub goes on with a new one.
     poller: Poller
 
     def __init__(self) -> None:
-        main = getcurrent()
+        main: Any = getcurrent()
         while main.parent is not None:
             main = main.parent
         super().__init__(parent=main)
-        self.main: Any = main
+        self.main = main
         self.thread = threading.get_ident()
         self.ready: deque[_Entry] = deque()
         self.handover = _taking_turns(self.ready)
@@ -209,10 +209,8 @@ class Hub(greenlet.greenlet):
             if message is _LOOK:
                 self._look()
                 ready.append(self._look_entry)
-            if message is _START and self._fresh:
-                message = next(self._starts)
-            else:
-                message = next(handover)
+            turns = self._starts if message is _START and self._fresh else handover
+            message = next(turns)
 
     def _mend_queue(self) -> None:
         """A signal handler raised while the hub was about to act on a message."""
@@ -297,7 +295,7 @@ class Hub(greenlet.greenlet):
         """The thread ends: so do its greenlets, the hub and its poller."""
         if sys.is_finalizing():
             return
-        if getcurrent() is self.main:  # not the child of a fork in another thread
+        if self.main == getcurrent():  # not the child of a fork in another thread
             self._end_greenlets()
             del self.main._netpoll
         for poller in filter(None, (self.poller, self._bell)):
@@ -322,7 +320,7 @@ class Hub(greenlet.greenlet):
 class _BackTo:
     """The only entry of a queue that has closed."""
 
-    def __init__(self, whom: greenlet.greenlet, queue: deque[_Entry]) -> None:
+    def __init__(self, whom: Any, queue: deque[_Entry]) -> None:
         self._whom = whom
         self._queue = queue
 
