@@ -19,7 +19,7 @@ from .cbuild import library
 from .model import Case, Figure, Subject
 
 ROOT = Path(__file__).resolve().parent.parent
-ROUND_LIMIT = 120.0  # seconds after which a round is taken to hang
+ROUND_LIMIT = 60.0  # seconds after which a round is taken to hang
 
 
 class SubjectFailed(Exception):

@@ -45,11 +45,12 @@ def move_timeout(calls: int) -> Round:
 
 def bounce(fd: int, trips: int) -> None:
     for _ in range(trips):
-        try:
-            os.read(fd, 1)
-        except BlockingIOError:
-            wait_read(fd)
-            os.read(fd, 1)
+        while True:
+            try:
+                os.read(fd, 1)
+                break
+            except BlockingIOError:
+                wait_read(fd)
         os.write(fd, b"x")
 
 

@@ -2,25 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from time import perf_counter
 
 import netpoll
-from netpoll import READ, PollDesc, green
+from netpoll import PollDesc, green
 
 from benchmarks.model import Round
 from benchmarks.pairs import Pair, connected_pairs, let_in, take_out
-
-
-def bounce(fd: int, desc: PollDesc, trips: int) -> None:
-    for _ in range(trips):
-        desc.reset(READ)
-        try:
-            os.read(fd, 1)
-        except BlockingIOError:
-            desc.wait(READ)
-            os.read(fd, 1)
-        os.write(fd, b"x")
+from benchmarks.rivals.netpoll_loop import bounce
 
 
 def ping_pong(pairs: int, trips: int) -> Round:

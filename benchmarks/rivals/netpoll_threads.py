@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import os
-import threading
+from functools import partial
 from time import perf_counter
 
 import netpoll
-from netpoll import READ, PollDesc, Poller
+from netpoll import READ, Poller
 
 from benchmarks.model import Round
-from benchmarks.pairs import connected_pairs, let_in, take_out
+from benchmarks.pairs import connected_pairs, let_in, play_in_threads, take_out
+from benchmarks.rivals.netpoll_loop import bounce
 
 
 def ready(descriptors: int) -> Round:
@@ -51,32 +51,9 @@ def open_close(calls: int) -> Round:
     return one_round
 
 
-def bounce(fd: int, desc: PollDesc, trips: int) -> None:
-    for _ in range(trips):
-        desc.reset(READ)
-        try:
-            os.read(fd, 1)
-        except BlockingIOError:
-            desc.wait(READ)
-            os.read(fd, 1)
-        os.write(fd, b"x")
-
-
-def ping_pong(pairs: int, trips: int) -> Round:
+def ping_pong(pairs: int, trips: int, cores: int) -> Round:
     """Two threads a pair."""
     connected = connected_pairs(pairs)
     ends = [(end.fileno(), netpoll.open(end)) for pair in connected for end in pair]
-
-    def one_round() -> float:
-        threads = [threading.Thread(target=bounce, args=(fd, desc, trips)) for fd, desc in ends]
-        for thread in threads:
-            thread.start()
-        start = perf_counter()
-        let_in(connected)
-        for thread in threads:
-            thread.join()
-        elapsed = perf_counter() - start
-        take_out(connected)
-        return elapsed / (pairs * trips)
-
-    return one_round
+    players = [partial(bounce, fd, desc, trips) for fd, desc in ends]
+    return lambda: play_in_threads(connected, cores, players) / (pairs * trips)

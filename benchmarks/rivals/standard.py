@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import select
 import socket
-import threading
+from functools import partial
 from time import perf_counter
 
 from benchmarks.model import Round
-from benchmarks.pairs import connected_pairs, let_in, take_out
+from benchmarks.pairs import connected_pairs, let_in, play_in_threads, take_out
 
 
 def ready(descriptors: int) -> Round:
@@ -69,25 +69,11 @@ def bounce(end: socket.socket, trips: int) -> None:
         end.send(b"x")
 
 
-def ping_pong(pairs: int, trips: int) -> Round:
+def ping_pong(pairs: int, trips: int, cores: int) -> Round:
     """Two threads a pair, on blocking sockets with a timeout."""
     connected = connected_pairs(pairs)
-    for pair in connected:
-        for end in pair:
-            end.settimeout(60.0)
-
-    def one_round() -> float:
-        threads = [
-            threading.Thread(target=bounce, args=(end, trips)) for pair in connected for end in pair
-        ]
-        for thread in threads:
-            thread.start()
-        start = perf_counter()
-        let_in(connected)
-        for thread in threads:
-            thread.join()
-        elapsed = perf_counter() - start
-        take_out(connected)
-        return elapsed / (pairs * trips)
-
-    return one_round
+    ends = [end for pair in connected for end in pair]
+    for end in ends:
+        end.settimeout(60.0)
+    players = [partial(bounce, end, trips) for end in ends]
+    return lambda: play_in_threads(connected, cores, players) / (pairs * trips)
