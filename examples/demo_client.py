@@ -24,6 +24,8 @@ from statistics import quantiles
 
 PATIENCE = 8.0  # seconds; whoever waits longer than that for the server has been forgotten by it
 BULK = 1 << 20  # bytes
+PAUSE = 0.2  # seconds, at most, between two lines of a chat
+SMALL_BUFFER = 64 * 1024  # bytes
 ROLES = ("leave", "bulk", "stall", "close")
 
 
@@ -60,6 +62,7 @@ class Client:
         """Connect, wait until everybody has, chat, do what the role demands."""
         try:
             self._socket.settimeout(PATIENCE)
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SMALL_BUFFER)
             self._socket.connect(address)
             self.report.connected = True
             everybody.wait(PATIENCE)
@@ -75,7 +78,7 @@ class Client:
 
     def _chat(self) -> None:
         for number in range(self._lines):
-            time.sleep(self._dice.random() * 0.02)
+            time.sleep(self._dice.random() * PAUSE)
             line = f"{number} {self._dice.getrandbits(256):x}\n".encode()
             start = time.perf_counter()
             self._socket.sendall(line)
