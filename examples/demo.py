@@ -32,7 +32,8 @@ FIRST_LINE = 10.0  # seconds that a client has for its first line
 WRITE_DEADLINE = 10.0  # seconds that it has to take an answer
 LATENESS_LIMIT = 1.0  # seconds; more than the scheduling of a busy machine explains
 SMALL_BUFFER = 64 * 1024  # bytes; a client that does not read makes us wait soon
-TIME_LIMIT = 28.0  # seconds for everything
+TIME_LIMIT = 25.0  # seconds that the client process may take
+GOODBYE = 2.0  # seconds that the server's greenlets have to end after it
 
 
 @dataclass(frozen=True)
@@ -194,8 +195,9 @@ def run(plan: Plan) -> bool:
         with netpoll.open(listener) as listening:
             green.spawn(server.accept, listener, listening)
             report = drive(plan, listener.getsockname()[1], server.tally)
+    give_up = time.monotonic() + GOODBYE
     for greenlet in server.greenlets:
-        greenlet.join(0.5)
+        greenlet.join(max(0.0, give_up - time.monotonic()))
     stuck = sum(not greenlet.dead for greenlet in server.greenlets)
     lines = table(plan, server.tally, report, poller.stats(), stuck)
     print_table(lines)
