@@ -28,6 +28,10 @@ DEADLINE = 0.05  # seconds; what the check of deadlines waits for
 Check = Callable[[PollDesc, socket.socket], None]
 
 
+class Failed(Exception):
+    """A check found something else than it should have."""
+
+
 def report() -> int:
     """Print the facts, run the checks; the exit status."""
     greenlets = "yes" if importlib.util.find_spec("greenlet") else "no (pip install greenlet)"
@@ -55,13 +59,11 @@ def complaint_of(check: Check, backend: str) -> str | None:
             here.setblocking(False)
             poller = stack.enter_context(Poller(backend))
             check(stack.enter_context(poller.open(here)), there)
+    except Failed as failure:
+        return f"FAILED: {failure}"
     except Exception as error:  # whatever it is, it is the answer
         return f"FAILED: {type(error).__name__}: {error}"
     return None
-
-
-class Failed(Exception):
-    """A check found something else than it should have."""
 
 
 def expect(truth: bool, otherwise: str) -> None:
