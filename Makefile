@@ -17,7 +17,7 @@ BUILT := $(VENV)/.built
 DEPS := $(VENV)/.deps
 
 # What belongs to another platform is compiled there: see python/netpoll_build.py.
-FOREIGN := csrc/backend_iocp.c
+FOREIGN := csrc/backend_iocp.c $(wildcard csrc/*_win32.c)
 ifneq ($(NETPOLL_KQUEUE),1)
 FOREIGN += csrc/backend_kqueue.c
 endif

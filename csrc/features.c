@@ -19,9 +19,14 @@ const char *np_features(void)
     return "epoll_wait, eventfd, timerfd, futex";
 }
 #elif defined(_WIN32)
+#include "ntapi_win32.h"
+
 const char *np_features(void)
 {
-    return "IOCP, AFD, WaitOnAddress";
+    const np_ntapi *nt = np_ntapi_get();
+    if (nt && nt->create_packet)
+        return "I/O completion ports, AFD polls, high-resolution timers, SRW locks";
+    return "I/O completion ports, AFD polls, millisecond timeouts, SRW locks";
 }
 #else
 const char *np_features(void)

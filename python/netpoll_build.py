@@ -36,6 +36,7 @@ FREE_THREADED = bool(sysconfig.get_config_var("Py_GIL_DISABLED"))
 WINDOWS = sys.platform == "win32"
 
 BACKENDS = ("epoll", "kqueue", "iocp", "poll")
+POSIX_ONLY = ("posixfd",)  # files for Windows only are named *_win32.c
 
 PLAIN_PREAMBLE = '#include "netpoll.h"\n'
 
@@ -76,10 +77,15 @@ def backends() -> set[str]:
     return wanted
 
 
+def is_for_platform(stem: str) -> bool:
+    return stem not in POSIX_ONLY if WINDOWS else not stem.endswith("_win32")
+
+
 def sources() -> list[str]:
     """The C files to compile, relative to the root as setuptools wants them."""
     left_out = {f"backend_{name}.c" for name in BACKENDS if name not in backends()}
-    files = [path for path in (ROOT / "csrc").glob("*.c") if path.name not in left_out]
+    core = (ROOT / "csrc").glob("*.c")
+    files = [path for path in core if path.name not in left_out and is_for_platform(path.stem)]
     if CPYTHON:
         files += (ROOT / "python" / "ext").glob("*.c")
     return sorted(path.relative_to(ROOT).as_posix() for path in files)

@@ -1,0 +1,83 @@
+/* The completion way: see netpoll_iocp.h. */
+#include "internal.h"
+#include "iocp_win32.h"
+#include "ntapi_win32.h"
+
+int np_iocp_begin(np_iocp_op *op, np_desc *desc, int mode)
+{
+    np_poller *p = desc->poller;
+    np_wakes wakes = NP_WAKES_INIT;
+
+    if (p->backend != &np_backend_iocp)
+        return -ENOSYS;
+    int rc = np_reset(desc, mode);
+    if (rc != NP_OK)
+        return rc;
+    *op = (np_iocp_op){.desc = desc, .mode = mode};
+    np_lock(p);
+    rc = np_enter(p, &wakes);
+    if (rc == NP_OK && np_load(&desc->info) & INFO_GONE)
+        rc = NP_CLOSED;
+    if (rc == NP_OK)
+        rc = np_iocp_claim(p->kernel, desc->fd, np_tag_of(desc), op);
+    np_unlock(p, &wakes);
+    return rc;
+}
+
+static bool is_running(np_iocp_op *op)
+{
+    return InterlockedCompareExchange(&op->running, 0, 0) != 0;
+}
+
+/* No event reaches a descriptor that is gone, but the operation's packet still comes out of the
+ * port. */
+static void wait_for_packet(np_iocp_op *op)
+{
+    enum { SLICE_NS = 1000000 };
+    int n;
+
+    while (is_running(op))
+        if (np_poll(op->desc->poller, SLICE_NS, NULL, 0, &n) == NP_CLOSED)
+            np_iocp_pump(op);
+}
+
+/* The kernel may be reading or writing the buffers: there is no way back before it has let go. */
+static int cancel(np_iocp_op *op)
+{
+    CancelIoEx((HANDLE)op->desc->fd, &op->overlapped);
+    while (is_running(op)) {
+        int rc = np_wait_canceled(op->desc, op->mode);
+        if (rc == NP_INTERRUPTED)
+            return rc;
+        if (rc != NP_OK)
+            wait_for_packet(op);
+    }
+    return NP_OK;
+}
+
+static int outcome(const np_iocp_op *op, int ended, uint32_t *bytes)
+{
+    int rc = np_errno_of_status((NTSTATUS)op->overlapped.Internal);
+
+    *bytes = rc == 0 ? (uint32_t)op->overlapped.InternalHigh : 0;
+    return rc == -ECANCELED && ended != NP_OK ? ended : rc;
+}
+
+int np_iocp_finish(np_iocp_op *op, int error, uint32_t *bytes)
+{
+    int ended = NP_OK;
+
+    *bytes = 0;
+    if (error != 0 && error != WSA_IO_PENDING) {
+        np_iocp_withdraw(op);
+        np_iocp_release(op);
+        return np_errno_of_win32((DWORD)error);
+    }
+    while (is_running(op)) {
+        ended = np_wait(op->desc, op->mode);
+        if (ended == NP_INTERRUPTED || (ended != NP_OK && cancel(op) == NP_INTERRUPTED))
+            return NP_INTERRUPTED;
+    }
+    np_iocp_release(op);
+    return outcome(op, ended, bytes);
+}

@@ -1,0 +1,33 @@
+/* The part of sync.h that is Windows': the lock. */
+#ifndef NP_SYNC_WIN32_H
+#define NP_SYNC_WIN32_H
+
+#ifndef WIN32_LEAN_AND_MEAN
+#define WIN32_LEAN_AND_MEAN /* no winsock.h, which winsock2.h does not go with */
+#endif
+#ifndef NOMINMAX
+#define NOMINMAX
+#endif
+#include <windows.h>
+
+typedef SRWLOCK np_mutex;
+#define NP_MUTEX_INIT SRWLOCK_INIT
+
+static inline void np_mutex_init(np_mutex *m)
+{
+    InitializeSRWLock(m);
+}
+static inline void np_mutex_destroy(np_mutex *m)
+{
+    (void)m; /* a word, with nothing behind it */
+}
+static inline void np_mutex_lock(np_mutex *m)
+{
+    AcquireSRWLockExclusive(m);
+}
+static inline void np_mutex_unlock(np_mutex *m)
+{
+    ReleaseSRWLockExclusive(m);
+}
+
+#endif
