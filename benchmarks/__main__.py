@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import argparse
 import sys
-from subprocess import CalledProcessError
 
 from . import machine, table
+from .cbuild import BuildFailed
 from .harness import SubjectFailed, compare, read
 from .model import Case, Figure
 from .workloads import GROUPS
@@ -40,7 +40,7 @@ def verdict_of(row: Case | Figure, rounds: int) -> table.Row:
         if isinstance(row, Figure):
             return table.figure_row(row, read(row))
         return table.case_row(row, compare(row, rounds))
-    except (SubjectFailed, CalledProcessError) as failure:
+    except (SubjectFailed, BuildFailed) as failure:
         return table.failed_row(row, str(failure))
 
 

@@ -11,8 +11,12 @@ import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-FOREIGN = {"backend_kqueue.c", "backend_iocp.c"}  # other systems' backends
+FOREIGN = ("backend_kqueue.c", "backend_iocp.c", "_win32.c")  # other systems'
 FLAGS = ["-std=c11", "-O2", "-pthread"]
+
+
+class BuildFailed(Exception):
+    """With the compiler's first complaint."""
 
 
 @functools.cache
@@ -26,9 +30,9 @@ def _folder() -> Path:
 def program(name: str) -> Path:
     """The executable made of `benchmarks/c/<name>.c` and the core.
 
-    :raises subprocess.CalledProcessError: it does not compile.
+    :raises BuildFailed: it does not compile.
     """
-    core = [path for path in (ROOT / "csrc").glob("*.c") if path.name not in FOREIGN]
+    core = [path for path in (ROOT / "csrc").glob("*.c") if not path.name.endswith(FOREIGN)]
     return _compile(name, [f"-I{ROOT / 'csrc'}", *map(str, core)])
 
 
@@ -36,7 +40,7 @@ def program(name: str) -> Path:
 def library(name: str) -> Path:
     """The shared library made of `benchmarks/c/<name>.c`, for LD_PRELOAD.
 
-    :raises subprocess.CalledProcessError: it does not compile.
+    :raises BuildFailed: it does not compile.
     """
     return _compile(name, ["-shared", "-fPIC"])
 
@@ -45,5 +49,8 @@ def _compile(name: str, arguments: list[str]) -> Path:
     target = _folder() / name
     source = ROOT / "benchmarks" / "c" / f"{name}.c"
     compiler = os.environ.get("CC", "cc").split()
-    subprocess.run([*compiler, *FLAGS, "-o", str(target), str(source), *arguments], check=True)
+    command = [*compiler, *FLAGS, "-o", str(target), str(source), *arguments]
+    result = subprocess.run(command, stderr=subprocess.PIPE, text=True, check=False)
+    if result.returncode != 0:
+        raise BuildFailed(f"{source.name}: {result.stderr.partition(chr(10))[0]}")
     return target
