@@ -14,13 +14,10 @@ from typing import Any, Protocol
 
 from netpoll import _engine, _errors, _hooks
 from netpoll._core import lib
-from netpoll._engine import DescBase, PollerBase
-from netpoll._hooks import HubToken
+from netpoll._engine import DescBase, HubToken, PollerBase
 
 READ = lib.NP_READ
 WRITE = lib.NP_WRITE
-
-_IO_ONLY = lib.NP_IO_ONLY
 
 
 class HasFileno(Protocol):
@@ -59,35 +56,6 @@ class PollDesc(DescBase):
     A context manager that closes the descriptor (never the fd itself).  One that is collected
     unclosed gives a ResourceWarning.
     """
-
-    def wait(self, mode: int) -> None:
-        """Wait until mode, READ or WRITE, is ready; consume the notification.  Go's pollWait.
-
-        In a thread with a greenlet hub the calling greenlet waits, elsewhere the calling thread.
-
-        :raises ClosedError: the descriptor or its poller is closed, or is while it waits.
-        :raises DeadlineExceeded: the deadline of the mode has passed, or does while it waits.
-        :raises NotPollableError: the kernel reported an error alone (to readers only).
-        :raises BusyError: somebody else waits for the mode already.
-        """
-        if _hooks.wait is None:
-            self._wait(mode, 0)
-        else:
-            _hooks.wait(self, mode, 0)
-
-    def wait_canceled(self, mode: int) -> None:
-        """Wait for readiness only, ignoring deadline and `unblock`.  Go's pollWaitCanceled.
-
-        For an operation that the kernel was asked to cancel and that must yet be seen to end.
-
-        :raises ClosedError: the descriptor or its poller is closed, so that readiness can never
-            come.
-        :raises BusyError: somebody else waits for the mode already.
-        """
-        if _hooks.wait is None:
-            self._wait(mode, _IO_ONLY)
-        else:
-            _hooks.wait(self, mode, _IO_ONLY)
 
     def fileno(self) -> int:
         """The descriptor's number."""
@@ -156,7 +124,7 @@ class Poller(PollerBase):
         return PollDesc(self, _number(fd))
 
     def poll(self, timeout: float | None = 0) -> list[Any]:
-        if _hooks.wait is None:
+        if not _hooks.hubs:
             return super().poll(timeout)
         try:
             tokens = super().poll(0 if self._left else timeout)
@@ -190,11 +158,16 @@ class Poller(PollerBase):
         except _errors.ClosedError:
             pass
         for token in found:
-            if isinstance(token, HubToken):
-                token.deliver()
-            else:
-                self._left.append(token)
+            self._keep(token)
         if self._left:
+            self.wake()  # again: our poll(0) may have answered the last one
+
+    def _keep(self, token: Any) -> None:
+        """A hub polled out what is not its own: it goes to its hub, or stays for who polls next."""
+        if isinstance(token, HubToken):
+            token.deliver()
+        else:
+            self._left.append(token)
             self.wake()
 
     def is_poll_descriptor(self, fd: int | HasFileno) -> bool:
@@ -241,6 +214,8 @@ def _name(thing: object) -> str:
 
 
 def _backend(name: str | None) -> str:
+    if not (name is None or isinstance(name, str)):
+        raise TypeError(f"a backend is a name, not {name!r}")
     usable = _engine.backends()
     chosen = (os.environ.get("NETPOLL_BACKEND") or usable[0]) if name is None else name
     if chosen not in usable:

@@ -19,7 +19,7 @@ from collections import deque
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from netpoll import _errors
+from netpoll import _errors, _hooks
 from netpoll._core import ffi, lib
 from netpoll._hooks import HubToken
 
@@ -37,6 +37,7 @@ _MODE_SETS = (1, 2, 3)
 OK, CLOSED, TIMEOUT = lib.NP_OK, lib.NP_CLOSED, lib.NP_TIMEOUT
 NOT_POLLABLE, BUSY = lib.NP_NOT_POLLABLE, lib.NP_BUSY
 INTERRUPTED, PARKED, AGAIN = lib.NP_INTERRUPTED, lib.NP_PARKED, lib.NP_AGAIN
+IO_ONLY = lib.NP_IO_ONLY
 np_poll, np_reset, np_park, np_resume = lib.np_poll, lib.np_reset, lib.np_park, lib.np_resume
 
 
@@ -51,11 +52,6 @@ def nanoseconds(seconds: float) -> int:
     if nanos >= NEVER:
         return NEVER
     return math.ceil(nanos) if nanos > 0 else 0
-
-
-def _check_mode(mode: int) -> None:
-    if mode not in _MODES:
-        raise ValueError(f"mode is READ or WRITE, not {mode!r}")
 
 
 class PollerBase:
@@ -227,6 +223,11 @@ class DescBase:
         """Was it closed or evicted, or its poller closed?"""
         return bool(lib.np_desc_closed(self._d))
 
+    def _check(self, mode: int, allowed: tuple[int, ...] = _MODES) -> None:
+        if mode not in allowed:
+            names = "READ or WRITE" if allowed is _MODES else "READ, WRITE or both"
+            raise ValueError(f"fd {self._fd}: mode is {names}, not {mode!r}")
+
     def _error(self, rc: int, mode: int) -> Exception:
         if rc == CLOSED:
             return _errors.closed(self._fd)
@@ -246,13 +247,41 @@ class DescBase:
 
         :raises ClosedError, DeadlineExceeded, NotPollableError: what `wait` would raise.
         """
-        if mode not in _MODES:
-            _check_mode(mode)
+        self._check(mode)
         if rc := np_reset(self._d, mode):
             raise self._error(rc, mode)
 
+    def wait(self, mode: int) -> None:
+        """Wait until mode, READ or WRITE, is ready; consume the notification.  Go's pollWait.
+
+        In a thread with a greenlet hub the calling greenlet waits, elsewhere the calling thread.
+
+        :raises ClosedError: the descriptor or its poller is closed, or is while it waits.
+        :raises DeadlineExceeded: the deadline of the mode has passed, or does while it waits.
+        :raises NotPollableError: the kernel reported an error alone (to readers only).
+        :raises BusyError: somebody else waits for the mode already.
+        """
+        if _hooks.wait is None:
+            self._wait(mode, 0)
+        else:
+            _hooks.wait(self, mode, 0)
+
+    def wait_canceled(self, mode: int) -> None:
+        """Wait for readiness only, ignoring deadline and `unblock`.  Go's pollWaitCanceled.
+
+        For an operation that the kernel was asked to cancel and that must yet be seen to end.
+
+        :raises ClosedError: the descriptor or its poller is closed, so that readiness can never
+            come.
+        :raises BusyError: somebody else waits for the mode already.
+        """
+        if _hooks.wait is None:
+            self._wait(mode, IO_ONLY)
+        else:
+            _hooks.wait(self, mode, IO_ONLY)
+
     def _wait(self, mode: int, flags: int) -> None:
-        _check_mode(mode)
+        self._check(mode)
         wait = lib.np_wait_canceled if flags else lib.np_wait
         while (rc := wait(self._d, mode)) == INTERRUPTED:
             pass  # signal handlers have run, and none has raised
@@ -270,8 +299,7 @@ class DescBase:
         return self._park(mode, token, 0)
 
     def _park(self, mode: int, token: Any, flags: int) -> bool:
-        if mode not in _MODES:
-            _check_mode(mode)
+        self._check(mode)
         poller, last = self._poller, self._last
         key = next(poller._keys)
         before, last[mode] = last[mode], token
@@ -294,8 +322,7 @@ class DescBase:
         return self._resume(mode, 0)
 
     def _resume(self, mode: int, flags: int) -> bool:
-        if mode not in _MODES:
-            _check_mode(mode)
+        self._check(mode)
         self._last[mode] = None
         rc = np_resume(self._d, mode, flags)
         if rc == OK:
@@ -312,7 +339,7 @@ class DescBase:
         :returns: True: withdrawn, it will not come out.  False: it has come out already or is about
             to, or none is parked (a thread or greenlet in `wait` is not cancelled by it).
         """
-        _check_mode(mode)
+        self._check(mode)
         if isinstance(self._last[mode], HubToken):
             return False
         token = self._cancel(mode)
@@ -345,15 +372,16 @@ class DescBase:
         :raises ClosedError: the descriptor is closed.
         :raises ValueError: the timeout is NaN, or the mode none.
         """
-        if mode not in _MODE_SETS:
-            raise ValueError(f"mode is READ, WRITE or both, not {mode!r}")
+        self._check(mode, _MODE_SETS)
+        if timeout is not None and math.isnan(timeout):
+            raise ValueError(f"fd {self._fd}: the deadline is NaN")
         nanos = NEVER if timeout is None else nanoseconds(timeout)
         if rc := lib.np_set_deadline(self._d, nanos, mode):
             raise self._error(rc, mode)
 
     def deadline(self, mode: int) -> float | None:
         """Seconds left until the deadline of the mode, negative once it expired, or None."""
-        _check_mode(mode)
+        self._check(mode)
         left = ffi.new("int64_t *")
         if not lib.np_deadline(self._d, mode, left):
             return None

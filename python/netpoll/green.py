@@ -24,9 +24,8 @@ An entry of the queue is anything with a method switch():
   does not inherit the depth of somebody's stack.
 
 Signals.  A handler runs between two bytecodes of the main thread, and may raise there.  What must
-not be torn apart by that is one call of a C function: to take the first entry and switch to it is
-`next(handover)`, where handover is a map over an iterator.  What a handler raises in the hub goes
-to the main greenlet.
+not be torn apart by that is one call of a C function, as `Turns.turn` is.  What a handler raises in
+the hub goes to the main greenlet.
 
 Blocked for ever.  Like threads that join each other, greenlets that wait for what cannot come wait
 on; another thread, a signal or Ctrl-C may still end it.
@@ -57,8 +56,8 @@ from greenlet import GreenletExit, getcurrent
 
 from netpoll import _hooks
 from netpoll._api import PollDesc, Poller
+from netpoll._engine import Turns, WaiterBase
 from netpoll._errors import ClosedError
-from netpoll._hooks import HubToken
 
 __all__ = ["Greenlet", "GreenletExit", "Hub", "get_hub", "run", "sleep", "spawn"]
 
@@ -82,6 +81,15 @@ class _Entry(Protocol):
         """Go there; returns when somebody comes back here."""
 
 
+class _Tray:
+    """Where the hub's poller puts what comes out of it."""
+
+    __slots__ = ("extend",)
+
+    def __init__(self, extend: Callable[[Any], None]) -> None:
+        self.extend = extend
+
+
 class _Errand:
     """An entry that is not a greenlet's."""
 
@@ -91,16 +99,12 @@ class _Errand:
         self.switch = switch
 
 
-class _Waiter(HubToken):
+class _Waiter(WaiterBase):
     """The entry of a greenlet, which has one at a time, as its attribute _netpoll."""
 
-    __slots__ = ("greenlet", "handover", "hub", "switch")
-
     def __init__(self, hub: Hub, who: Any) -> None:
+        super().__init__(hub.ready, who)
         self.hub = hub
-        self.handover = hub.handover
-        self.greenlet = who
-        self.switch: Callable[[], Any] = who.switch
         who._netpoll = self
 
     def deliver(self) -> None:
@@ -129,9 +133,16 @@ class _Waiter(HubToken):
         return self.greenlet.throw(error)
 
 
-def _taking_turns(queue: deque[Any]) -> Iterator[Any]:
-    """Each next() takes the first entry and switches to it."""
-    return map(methodcaller("switch"), iter(queue.popleft, None))
+class _Abroad(HubToken):
+    """The token of a greenlet that waits on another poller than its hub's own."""
+
+    __slots__ = ("waiter",)
+
+    def __init__(self, waiter: _Waiter) -> None:
+        self.waiter = waiter
+
+    def deliver(self) -> None:
+        self.waiter.deliver()
 
 
 # --- the hub --------------------------------------------------------------------------------------
@@ -151,13 +162,12 @@ class Hub(greenlet.greenlet):
         super().__init__(parent=main)
         self.main = main
         self.thread = threading.get_ident()
-        self.ready: deque[_Entry] = deque()
-        self.handover = _taking_turns(self.ready)
+        self.ready = Turns()
         self.visit = partial(self.switch, None)  # a turn in which the hub does nothing of its own
         self.alive: set[Greenlet[Any]] = set()
         self.abroad: dict[Poller, int] = {}  # other pollers: how many of ours wait there
-        self._fresh: deque[_Waiter] = deque()  # spawned and not started
-        self._starts = _taking_turns(self._fresh)
+        self._tokens: deque[Any] = deque()  # out of the poller, and not in the queue yet
+        self._fresh = Turns()  # spawned and not started
         self._look_entry = _Errand(partial(self.switch, _LOOK))
         self._start_entry = _Errand(partial(self.switch, _START))
         self._timers: list[list[Any]] = []  # a heap of [when, serial, waiter]
@@ -165,6 +175,7 @@ class Hub(greenlet.greenlet):
         self._dropped_timers = 0
         self._bell: Poller | None = None  # wakes a hub that sleeps on more than its own poller
         self._finished = False
+        self._tray = _Tray(self.ready.collect)
         self._take_poller()
         self.ready.append(self._look_entry)
         _Waiter(self, main)
@@ -204,13 +215,12 @@ class Hub(greenlet.greenlet):
 
     def _serve(self, message: object) -> None:
         """Between turns; a message tells whose turn has come."""
-        ready, handover = self.ready, self.handover
+        ready, fresh = self.ready, self._fresh
         while True:
             if message is _LOOK:
                 self._look()
                 ready.append(self._look_entry)
-            turns = self._starts if message is _START and self._fresh else handover
-            message = next(turns)
+            message = fresh.turn() if message is _START and fresh else ready.turn()
 
     def _mend_queue(self) -> None:
         """A signal handler raised while the hub was about to act on a message."""
@@ -227,19 +237,46 @@ class Hub(greenlet.greenlet):
             if self.abroad:
                 self._look_abroad()
             else:
-                self.poller._poll_into(self.ready, 0 if self.ready else self._patience())
+                self._poll(0 if self.ready else self._patience())
         except ClosedError:
             self._take_poller()
+
+    def _poll(self, timeout: float | None) -> None:
+        try:
+            self.poller._poll_into(self._tokens, timeout)
+        finally:
+            if self._tokens:
+                self._sort_tokens()
+
+    def _sort_tokens(self) -> None:
+        """Ours go into the queue.  Others may have parked on our poller, too."""
+        tokens = self._tokens
+        if set(map(type, tokens)) == {_Waiter}:
+            self.ready.extend(map(deque.popleft, itertools.repeat(tokens, len(tokens))))
+            return
+        while tokens:
+            token = tokens.popleft()
+            if type(token) is _Waiter:
+                self.ready.append(token)
+            else:
+                self.poller._keep(token)
 
     def _take_poller(self) -> None:
         self.poller = _hidden_poller()
         self.poller._watchers.add(self)
+        self._look_around()
+
+    def _look_around(self) -> None:
+        """What there is to look at has changed."""
+        self.ready.look_at(self.poller, self._look_entry, not self.abroad)
 
     # Sleepers.
 
     def set_timer(self, waiter: _Waiter, seconds: float) -> list[Any]:
         timer = [time.monotonic() + seconds, next(self._serials), waiter]
         heapq.heappush(self._timers, timer)
+        if self._timers[0] is timer:
+            self.ready.alarm(seconds)
         return timer
 
     def drop_timer(self, timer: list[Any]) -> None:
@@ -255,6 +292,7 @@ class Hub(greenlet.greenlet):
         now = time.monotonic()
         while self._timers and self._timers[0][0] <= now:
             self.ready.extend(map(itemgetter(2), map(heapq.heappop, (self._timers,))))
+        self.ready.alarm(self._patience())
 
     def _patience(self) -> float | None:
         """Seconds until the first sleeper is due."""
@@ -267,7 +305,7 @@ class Hub(greenlet.greenlet):
             poller._collect_for_hubs()
         if not self.ready:
             self._sleep_abroad()
-        self.poller._poll_into(self.ready, 0)
+        self._poll(0)
 
     def _sleep_abroad(self) -> None:
         """Sleep until one of the pollers has work.
@@ -296,6 +334,7 @@ class Hub(greenlet.greenlet):
         if sys.is_finalizing():
             return
         if self.main == getcurrent():  # not the child of a fork in another thread
+            self.ready.settle(False)
             self._end_greenlets()
             del self.main._netpoll
         for poller in filter(None, (self.poller, self._bell)):
@@ -393,7 +432,7 @@ class Greenlet(greenlet.greenlet, Generic[T]):
         try:
             # Another thread's greenlet may have ended before it could see us.
             if not self._done:
-                next(waiter.handover)
+                waiter.hub.ready.turn()
         finally:
             if waiter in self._joiners:
                 self._joiners.remove(waiter)
@@ -434,7 +473,7 @@ class Greenlet(greenlet.greenlet, Generic[T]):
 
     def _killed_from_afar(self, exc: BaseException | type[BaseException]) -> Any:
         self._kill(exc)
-        return next(self._hub.handover)
+        return self._hub.ready.turn()
 
     def _kill(self, exc: BaseException | type[BaseException]) -> None:
         if self._done:
@@ -529,7 +568,7 @@ def sleep(seconds: float = 0) -> None:
     try:
         if timer is None:
             hub.ready.append(waiter)
-        next(waiter.handover)
+        waiter.hub.ready.turn()
     except BaseException:
         waiter.replace()
         if timer is not None:
@@ -570,6 +609,8 @@ def _current() -> _Waiter:
     if waiter is None:
         if _local.owner is None:
             _local.owner = _Owner(Hub())
+            _local.owner.hub.ready.settle(True)
+            _hooks.hubs = True
             _hooks.wait = _wait
         waiter = _local.owner.hub.enroll(current)
     return waiter
@@ -593,21 +634,9 @@ def _wait(desc: PollDesc, mode: int, flags: int) -> None:
             return
         waiter = _local.owner.hub.enroll(current)
     if desc.poller is waiter.hub.poller:
-        _wait_at(desc, mode, flags, waiter)
+        waiter.hub.ready.wait_at(desc, mode, flags, waiter)
     else:
         _wait_abroad(desc, mode, flags, waiter)
-
-
-def _wait_at(desc: PollDesc, mode: int, flags: int, waiter: _Waiter) -> None:
-    try:
-        while desc._park(mode, waiter, flags):
-            next(waiter.handover)
-            if desc._resume(mode, flags):
-                return
-    except BaseException:
-        desc._withdraw(mode, waiter)
-        waiter.replace()
-        raise
 
 
 def _wait_abroad(desc: PollDesc, mode: int, flags: int, waiter: _Waiter) -> None:
@@ -616,9 +645,10 @@ def _wait_abroad(desc: PollDesc, mode: int, flags: int, waiter: _Waiter) -> None
     hub.abroad[poller] = hub.abroad.get(poller, 0) + 1
     poller._watchers.add(hub)
     try:
-        _wait_at(desc, mode, flags, waiter)
+        _wait_at(desc, mode, flags, waiter, _Abroad(waiter))
     finally:
         hub.abroad[poller] -= 1
         if not hub.abroad[poller]:
             del hub.abroad[poller]
             poller._watchers.discard(hub)
+            hub._look_around()
