@@ -27,8 +27,11 @@ class Python:
 
     rival: str
     workload: str
-    args: dict[str, int] = field(default_factory=dict)
+    args: dict[str, int | str] = field(default_factory=dict)
     preload: str | None = None  # a library of benchmarks/c
+
+    def __str__(self) -> str:
+        return f"{self.rival}.{self.workload}"
 
     def command(self) -> list[str]:
         job = json.dumps([self.rival, self.workload, self.args])
@@ -43,6 +46,9 @@ class C:
     workload: str
     size: int = 1
     preload: str | None = None
+
+    def __str__(self) -> str:
+        return f"{self.program}.c: {self.workload}"
 
     def command(self) -> list[str]:
         return [str(cbuild.program(self.program)), self.workload, str(self.size)]

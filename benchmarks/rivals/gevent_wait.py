@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Sequence
+from functools import partial
 from time import perf_counter
 
 import gevent
@@ -43,7 +45,7 @@ def move_timeout(calls: int) -> Round:
     return one_round
 
 
-def bounce(fd: int, trips: int) -> None:
+def read_first(fd: int, trips: int) -> None:
     for _ in range(trips):
         while True:
             try:
@@ -54,19 +56,35 @@ def bounce(fd: int, trips: int) -> None:
         os.write(fd, b"x")
 
 
-def ping_pong(pairs: int, trips: int) -> Round:
+def wait_first(fd: int, trips: int) -> None:
+    for _ in range(trips):
+        while True:
+            wait_read(fd)
+            try:
+                os.read(fd, 1)
+                break
+            except BlockingIOError:
+                pass
+        os.write(fd, b"x")
+
+
+LOOPS = {"read first": read_first, "wait first": wait_first}
+
+
+def ping_pong(pairs: int, trips: int, loop: str) -> Round:
     """Two greenlets a pair."""
     connected = connected_pairs(pairs)
     fds = [end.fileno() for pair in connected for end in pair]
-    return lambda: play(connected, fds, trips) / (pairs * trips)
+    players = [partial(LOOPS[loop], fd, trips) for fd in fds]
+    return lambda: play(connected, players) / (pairs * trips)
 
 
-def play(pairs: list[Pair], fds: list[int], trips: int) -> float:
-    players = [gevent.spawn(bounce, fd, trips) for fd in fds]
+def play(pairs: list[Pair], players: Sequence[Callable[[], None]]) -> float:
+    playing = [gevent.spawn(player) for player in players]
     gevent.sleep(0.05)  # all are parked now
     start = perf_counter()
     let_in(pairs)
-    gevent.joinall(players)
+    gevent.joinall(playing)
     elapsed = perf_counter() - start
     take_out(pairs)
     return elapsed

@@ -10,7 +10,7 @@ from netpoll import READ, Poller
 
 from benchmarks.model import Round
 from benchmarks.pairs import connected_pairs, let_in, play_in_threads, take_out
-from benchmarks.rivals.netpoll_loop import bounce
+from benchmarks.rivals.netpoll_loop import read_first
 
 
 def ready(descriptors: int) -> Round:
@@ -55,5 +55,5 @@ def ping_pong(pairs: int, trips: int, cores: int) -> Round:
     """Two threads a pair."""
     connected = connected_pairs(pairs)
     ends = [(end.fileno(), netpoll.open(end)) for pair in connected for end in pair]
-    players = [partial(bounce, fd, desc, trips) for fd, desc in ends]
+    players = [partial(read_first, fd, desc, trips) for fd, desc in ends]
     return lambda: play_in_threads(connected, cores, players) / (pairs * trips)

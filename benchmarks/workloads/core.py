@@ -29,7 +29,7 @@ ROWS = [
     Case("C: open+close", "epoll_ctl add+del", C("core", "open_close"), C("epoll", "open_close")),
     *(
         Case(
-            f"C: tokens, {pairs:,} pair{'s' * (pairs > 1)}, a round trip",
+            f"C: tokens, {pairs:,} pair{'s' * (pairs > 1)}, round trip",
             "bare epoll",
             C("core", "ping_pong", pairs),
             C("epoll", "ping_pong", pairs),

@@ -2,7 +2,7 @@
 
 from benchmarks.model import Case, Python
 
-N = {"descriptors": 1000}
+N: dict[str, int | str] = {"descriptors": 1000}
 
 ROWS = [
     Case(

@@ -2,7 +2,7 @@
 
 from benchmarks.model import Case, Python, at_most
 
-CALLS = {"calls": 50_000}
+CALLS: dict[str, int | str] = {"calls": 50_000}
 
 ROWS = [
     Case(

@@ -4,9 +4,9 @@ from benchmarks.model import Case, Python, at_most
 
 
 def two_threads(where: str, cores: int) -> Case:
-    args = {"pairs": 1, "trips": 10_000, "cores": cores}
+    args: dict[str, int | str] = {"pairs": 1, "trips": 10_000, "cores": cores}
     return Case(
-        f"two threads {where}, a round trip",
+        f"two threads {where}, round trip",
         "sockets with settimeout",
         Python("netpoll_threads", "ping_pong", args),
         Python("standard", "ping_pong", args),
