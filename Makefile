@@ -34,6 +34,7 @@ C_WARN := -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prot
 
 .PHONY: demo test test-c test-python bench check check-python check-c build clean format
 
+# The first target is what a bare `make` does.
 demo: build
 	$(PY) examples/demo.py
 
@@ -100,3 +101,6 @@ build/c/%: tests/c/%.c $(CORE) $(C_HEADERS)
 
 clean:
 	rm -rf $(VENV) build dist python/*.egg-info python/netpoll/_core.c python/netpoll/_core*.so
+
+# Whole groups of targets have files of their own.
+include $(wildcard *.mk)

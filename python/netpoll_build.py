@@ -117,5 +117,6 @@ ffibuilder.set_source(
     define_macros=macros(),
     py_limited_api=CPYTHON and not FREE_THREADED,
     extra_compile_args=[] if WINDOWS else ["-std=c11", "-Wall", "-fvisibility=hidden"],
+    extra_link_args=[] if WINDOWS else ["-pthread"],
     libraries=["ws2_32"] if WINDOWS else [],
 )
