@@ -177,14 +177,17 @@ int np_block_begin(np_desc *d, np_side *s, int flags)
             return NP_OK;
         if (np_load(&s->sem) >= SEM_WAIT)
             return NP_BUSY;
-        if (d->poller->backend->arm && (rc = arm(d, s->mode)) != NP_OK)
-            return rc;
         if (np_cas(&s->sem, SEM_NIL, SEM_WAIT))
             break;
     }
+    /* Armed only now that the side is ours: before, another waiter could come in between, use up
+     * what we armed, and leave; and we would park with nothing armed. */
+    if (d->poller->backend->arm)
+        rc = arm(d, s->mode);
     /* The other half of publish before unblock: look again, now that the semaphore says WAIT.  An
      * event may have turned it into READY meanwhile: it stays, for whoever waits next. */
-    rc = np_block_check(d, s, flags);
+    if (rc == NP_OK)
+        rc = np_block_check(d, s, flags);
     if (rc != NP_OK) {
         np_cas(&s->sem, SEM_WAIT, SEM_NIL);
         return rc;
