@@ -5,31 +5,43 @@
 
 #include "ext.h"
 
-static bool integer_between(PyObject *arg, long low, long high, const char *what, int *out)
+static bool mode_between(const DescObject *d, PyObject *arg, long high, const char *what, int *out)
 {
     long v = PyLong_Check(arg) ? PyLong_AsLong(arg) : 0;
     if (v == -1 && PyErr_Occurred())
         PyErr_Clear(); /* too large for a long: no mode in any case */
-    if (v < low || v > high) {
-        PyErr_Format(PyExc_ValueError, "mode is %s, not %R", what, arg);
+    if (v < NP_READ || v > high) {
+        long long fd = d->desc ? (long long)np_desc_fd(d->desc) : -1;
+        PyErr_Format(PyExc_ValueError, "fd %lld: mode is %s, not %R", fd, what, arg);
         return false;
     }
     *out = (int)v;
     return true;
 }
 
-bool ext_mode(PyObject *arg, int *mode)
+bool ext_mode(const DescObject *d, PyObject *arg, int *mode)
 {
-    return integer_between(arg, NP_READ, NP_WRITE, "READ or WRITE", mode);
+    return mode_between(d, arg, NP_WRITE, "READ or WRITE", mode);
 }
 
-bool ext_modes(PyObject *arg, int *modes)
+bool ext_modes(const DescObject *d, PyObject *arg, int *modes)
 {
-    return integer_between(arg, NP_READ, NP_READ | NP_WRITE, "READ, WRITE or both", modes);
+    return mode_between(d, arg, NP_READ | NP_WRITE, "READ, WRITE or both", modes);
+}
+
+/* NaN, of which nothing else can be said. */
+static bool refuse_nan(const DescObject *d)
+{
+    if (d && d->desc)
+        PyErr_Format(PyExc_ValueError, "fd %lld: the deadline is NaN",
+                     (long long)np_desc_fd(d->desc));
+    else
+        PyErr_SetString(PyExc_ValueError, "the timeout is NaN");
+    return false;
 }
 
 /* Rounded up, so that nothing is early.  What does not fit is for ever. */
-bool ext_timeout(PyObject *arg, int64_t none, int64_t *ns)
+bool ext_timeout(const DescObject *d, PyObject *arg, int64_t none, int64_t *ns)
 {
     if (arg == Py_None) {
         *ns = none;
@@ -47,10 +59,8 @@ bool ext_timeout(PyObject *arg, int64_t none, int64_t *ns)
             return false;
         seconds = negative ? -HUGE_VAL : HUGE_VAL;
     }
-    if (isnan(seconds)) {
-        PyErr_SetString(PyExc_ValueError, "the timeout is NaN");
-        return false;
-    }
+    if (isnan(seconds))
+        return refuse_nan(d);
     double nanoseconds = ceil(seconds * 1e9);
     *ns = nanoseconds <= 0 ? 0 : nanoseconds >= 9.2e18 ? none : (int64_t)nanoseconds;
     return true;

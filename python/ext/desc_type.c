@@ -1,6 +1,6 @@
 /* DescBase: what netpoll.PollDesc is made of.  The calls that cannot block cost an argument and a
  * few atomic instructions. */
-#include "ext.h"
+#include "turns.h"
 
 static PyObject *uninitialised(void)
 {
@@ -56,9 +56,26 @@ static void desc_finalize(PyObject *self)
     PyErr_Restore(type, value, traceback);
 }
 
-/* There is no tp_clear: a poller never refers back, so no cycle can be broken here. */
+/* The token stays the poller's; this is a note of which it was. */
+void ext_set_parked(DescObject *d, int mode, PyObject *token)
+{
+    PyObject *before = d->parked[mode - 1];
+    Py_XINCREF(token);
+    d->parked[mode - 1] = token;
+    Py_XDECREF(before);
+}
+
+static int desc_clear(PyObject *self)
+{
+    ext_set_parked((DescObject *)self, NP_READ, NULL);
+    ext_set_parked((DescObject *)self, NP_WRITE, NULL);
+    return 0; /* the poller never refers back */
+}
+
 static int desc_traverse(PyObject *self, visitproc visit, void *arg)
 {
+    Py_VISIT(((DescObject *)self)->parked[0]);
+    Py_VISIT(((DescObject *)self)->parked[1]);
     Py_VISIT(((DescObject *)self)->poller);
     Py_VISIT(Py_TYPE(self));
     return 0;
@@ -72,6 +89,7 @@ static void desc_dealloc(PyObject *self)
     PyObject_GC_UnTrack(self);
     if (d->desc)
         np_desc_unref(d->desc); /* closes it if finalization did not come to it */
+    desc_clear(self);
     Py_XDECREF(d->poller);
     ((freefunc)PyType_GetSlot(type, Py_tp_free))(self);
     Py_DECREF(type);
@@ -83,7 +101,7 @@ static PyObject *desc_reset(PyObject *self, PyObject *arg)
 {
     DescObject *d = (DescObject *)self;
     int mode;
-    if (!ext_mode(arg, &mode))
+    if (!ext_mode(d, arg, &mode))
         return NULL;
     REQUIRE_OPENED(d);
     int rc = np_reset(d->desc, mode);
@@ -109,13 +127,8 @@ static bool flags_of(PyObject *const *args, Py_ssize_t n, Py_ssize_t at, int *fl
 }
 
 /* Signal handlers run between two waits, with nobody parked: they may do anything. */
-static PyObject *desc_wait_thread(PyObject *self, PyObject *const *args, Py_ssize_t n)
+static PyObject *wait_in_thread(DescObject *d, int mode, int flags)
 {
-    DescObject *d = (DescObject *)self;
-    int mode, flags;
-    if (!count_is(n, 1, 2, "_wait") || !ext_mode(args[0], &mode) || !flags_of(args, n, 1, &flags))
-        return NULL;
-    REQUIRE_OPENED(d);
     for (;;) {
         int rc = flags ? np_wait_canceled(d->desc, mode) : np_wait(d->desc, mode);
         if (rc == NP_OK)
@@ -127,6 +140,38 @@ static PyObject *desc_wait_thread(PyObject *self, PyObject *const *args, Py_ssiz
     }
 }
 
+/* In a thread with a hub the greenlet waits, elsewhere the thread. */
+static PyObject *wait_here(PyObject *self, PyObject *arg, int flags)
+{
+    DescObject *d = (DescObject *)self;
+    TurnsObject *turns = ext_turns_here();
+    int mode;
+    if (!ext_mode(d, arg, &mode))
+        return NULL;
+    REQUIRE_OPENED(d);
+    return turns ? ext_wait_here(turns, d, mode, flags) : wait_in_thread(d, mode, flags);
+}
+
+static PyObject *desc_wait(PyObject *self, PyObject *arg)
+{
+    return wait_here(self, arg, 0);
+}
+
+static PyObject *desc_wait_canceled(PyObject *self, PyObject *arg)
+{
+    return wait_here(self, arg, NP_IO_ONLY);
+}
+
+static PyObject *desc_wait_thread(PyObject *self, PyObject *const *args, Py_ssize_t n)
+{
+    DescObject *d = (DescObject *)self;
+    int mode, flags;
+    if (!count_is(n, 1, 2, "_wait") || !ext_mode(d, args[0], &mode) || !flags_of(args, n, 1, &flags))
+        return NULL;
+    REQUIRE_OPENED(d);
+    return wait_in_thread(d, mode, flags);
+}
+
 /* --- schedulers ------------------------------------------------------------------------------ */
 
 /* While parked the poller owns a reference to the token. */
@@ -134,13 +179,13 @@ static PyObject *desc_park(PyObject *self, PyObject *const *args, Py_ssize_t n)
 {
     DescObject *d = (DescObject *)self;
     int mode, flags;
-    if (!count_is(n, 2, 3, "park") || !ext_mode(args[0], &mode) || !flags_of(args, n, 2, &flags))
+    if (!count_is(n, 2, 3, "park") || !ext_mode(d, args[0], &mode) || !flags_of(args, n, 2, &flags))
         return NULL;
     REQUIRE_OPENED(d);
     Py_INCREF(args[1]);
     int rc = np_park(d->desc, mode, (np_token)args[1], flags);
     if (rc == NP_PARKED) {
-        d->parked[mode - 1] = args[1];
+        ext_set_parked(d, mode, args[1]);
         Py_RETURN_TRUE;
     }
     Py_DECREF(args[1]);
@@ -153,9 +198,10 @@ static PyObject *desc_resume(PyObject *self, PyObject *const *args, Py_ssize_t n
 {
     DescObject *d = (DescObject *)self;
     int mode, flags;
-    if (!count_is(n, 1, 2, "resume") || !ext_mode(args[0], &mode) || !flags_of(args, n, 1, &flags))
+    if (!count_is(n, 1, 2, "resume") || !ext_mode(d, args[0], &mode) || !flags_of(args, n, 1, &flags))
         return NULL;
     REQUIRE_OPENED(d);
+    ext_set_parked(d, mode, NULL);
     int rc = np_resume(d->desc, mode, flags);
     if (rc == NP_OK)
         Py_RETURN_TRUE;
@@ -169,6 +215,7 @@ static PyObject *withdraw(DescObject *d, int mode)
     np_token token;
     if (!np_cancel(d->desc, mode, &token))
         Py_RETURN_FALSE;
+    ext_set_parked(d, mode, NULL);
     Py_DECREF((PyObject *)token);
     Py_RETURN_TRUE;
 }
@@ -177,9 +224,11 @@ static PyObject *desc_cancel(PyObject *self, PyObject *arg)
 {
     DescObject *d = (DescObject *)self;
     int mode;
-    if (!ext_mode(arg, &mode))
+    if (!ext_mode(d, arg, &mode))
         return NULL;
     REQUIRE_OPENED(d);
+    if (d->parked[mode - 1] && ext_is_waiter(d->parked[mode - 1])) /* a greenlet in wait */
+        Py_RETURN_FALSE;
     return withdraw(d, mode);
 }
 
@@ -187,7 +236,7 @@ static PyObject *desc_withdraw(PyObject *self, PyObject *const *args, Py_ssize_t
 {
     DescObject *d = (DescObject *)self;
     int mode;
-    if (!count_is(n, 2, 2, "_withdraw") || !ext_mode(args[0], &mode))
+    if (!count_is(n, 2, 2, "_withdraw") || !ext_mode(d, args[0], &mode))
         return NULL;
     REQUIRE_OPENED(d);
     if (d->parked[mode - 1] != args[1])
@@ -229,8 +278,8 @@ static PyObject *desc_set_deadline(PyObject *self, PyObject *const *args, Py_ssi
     int64_t ns;
     int modes = NP_READ | NP_WRITE;
 
-    if (!deadline_arguments(args, n, names, given) || !ext_timeout(given[0], NP_NEVER, &ns) ||
-        (given[1] && !ext_modes(given[1], &modes)))
+    if (!deadline_arguments(args, n, names, given) || !ext_timeout(d, given[0], NP_NEVER, &ns) ||
+        (given[1] && !ext_modes(d, given[1], &modes)))
         return NULL;
     REQUIRE_OPENED(d);
     int rc = np_set_deadline(d->desc, ns, modes);
@@ -244,7 +293,7 @@ static PyObject *desc_deadline(PyObject *self, PyObject *arg)
     DescObject *d = (DescObject *)self;
     int64_t left;
     int mode;
-    if (!ext_mode(arg, &mode))
+    if (!ext_mode(d, arg, &mode))
         return NULL;
     REQUIRE_OPENED(d);
     if (!np_deadline(d->desc, mode, &left))
@@ -277,7 +326,7 @@ static PyObject *desc_state(PyObject *self, PyObject *arg)
 {
     DescObject *d = (DescObject *)self;
     int mode;
-    if (!ext_mode(arg, &mode))
+    if (!ext_mode(d, arg, &mode))
         return NULL;
     REQUIRE_OPENED(d);
     return PyUnicode_FromString(np_is_parked(d->desc, mode)  ? "parked"
@@ -323,6 +372,8 @@ static PyMethodDef methods[] = {
     {"park", FAST(desc_park), METH_FASTCALL, NULL},
     {"resume", FAST(desc_resume), METH_FASTCALL, NULL},
     {"cancel", desc_cancel, METH_O, NULL},
+    {"wait", desc_wait, METH_O, NULL},
+    {"wait_canceled", desc_wait_canceled, METH_O, NULL},
     {"_wait", FAST(desc_wait_thread), METH_FASTCALL, NULL},
     {"_park", FAST(desc_park), METH_FASTCALL, NULL},
     {"_resume", FAST(desc_resume), METH_FASTCALL, NULL},
@@ -343,6 +394,7 @@ static PyType_Slot slots[] = {
     {Py_tp_init, (void *)desc_init},
     {Py_tp_finalize, (void *)desc_finalize},
     {Py_tp_traverse, (void *)desc_traverse},
+    {Py_tp_clear, (void *)desc_clear},
     {Py_tp_dealloc, (void *)desc_dealloc},
     {Py_tp_methods, methods},
     {Py_tp_getset, properties},

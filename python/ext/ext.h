@@ -24,7 +24,7 @@ typedef struct DescObject {
     PyObject_HEAD
     np_desc *desc; /* a reference; NULL in an object that open() did not make */
     PyObject *poller; /* the PollerObject */
-    PyObject *parked[2]; /* by mode: the token parked last; only ever compared */
+    PyObject *parked[2]; /* by mode: the token parked last and not resumed yet */
     bool closed; /* close() was called; else collecting it is worth a warning */
 } DescObject;
 
@@ -34,14 +34,15 @@ PyObject *ext_raise(const DescObject *d, int mode, int rc);
 PyObject *ext_raise_poller(int rc, const char *what);
 PyObject *ext_raise_fd(int rc, long long fd);
 
-/* convert.c: arguments. */
-bool ext_mode(PyObject *arg, int *mode);                  /* READ or WRITE */
-bool ext_modes(PyObject *arg, int *modes);                /* or both */
-bool ext_timeout(PyObject *arg, int64_t none, int64_t *ns); /* seconds, or None */
-bool ext_fd(PyObject *arg, np_fd *fd);                      /* an int; -1 for what cannot be one */
+/* convert.c: arguments.  False with an exception set; a message names the descriptor, if any. */
+bool ext_mode(const DescObject *d, PyObject *arg, int *mode);   /* READ or WRITE */
+bool ext_modes(const DescObject *d, PyObject *arg, int *modes); /* or both */
+bool ext_timeout(const DescObject *d, PyObject *arg, int64_t none, int64_t *ns); /* or None */
+bool ext_fd(PyObject *arg, np_fd *fd); /* an int; -1 for what cannot be one */
 
 /* desc_type.c */
 int ext_add_desc_type(PyObject *module);
+void ext_set_parked(DescObject *d, int mode, PyObject *token);
 /* poller_type.c */
 int ext_add_poller_type(PyObject *module);
 PollerObject *ext_poller(PyObject *object); /* checked: NULL with a TypeError set */

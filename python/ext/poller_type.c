@@ -112,7 +112,7 @@ static int poll_into(np_poller *poller, int64_t timeout, PyObject *list)
 
 static bool timeout_of(PyObject *arg, int64_t *ns)
 {
-    if (!ext_timeout(arg, INT64_MAX, ns))
+    if (!ext_timeout(NULL, arg, INT64_MAX, ns))
         return false;
     if (*ns > INT64_MAX / 2) /* for ever, or longer than anybody waits */
         *ns = -1;

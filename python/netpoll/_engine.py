@@ -76,6 +76,8 @@ class DescEngine(Protocol):
         """np_open."""
 
     def reset(self, mode: int) -> None: ...
+    def wait(self, mode: int) -> None: ...
+    def wait_canceled(self, mode: int) -> None: ...
     def set_deadline(self, timeout: float | None, mode: int = 3) -> None: ...
     def deadline(self, mode: int) -> float | None: ...
     def unblock(self) -> None: ...
@@ -116,10 +118,14 @@ PURE = (
 )
 
 if TYPE_CHECKING or PURE:
+    from netpoll._hooks import HubToken
     from netpoll._pure import DescBase, PollerBase
+    from netpoll._turns import Turns, WaiterBase
 else:
     PollerBase = _core.PollerBase
     DescBase = _core.DescBase
+    Turns = _core.Turns
+    HubToken = WaiterBase = _core.WaiterBase
 
 
 def _text(chars: Any) -> str:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from netpoll._api import PollDesc, Poller
+    from netpoll._api import Poller
 
 
 class HubToken:
@@ -22,9 +22,12 @@ class HubToken:
         raise NotImplementedError
 
 
-#: Set by the first hub of the process.  Wait where the calling greenlet or thread does: descriptor,
-#: mode, flags of np_park.
-wait: Callable[[PollDesc, int, int], None] | None = None
+#: Has the process ever had a hub?
+hubs = False
+
+#: For the engine in Python, set by the first hub.  Wait where the calling greenlet or thread does:
+#: descriptor, mode, flags of np_park.
+wait: Callable[[Any, int, int], None] | None = None
 
 
 def _no_hub() -> Poller | None:

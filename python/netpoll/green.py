@@ -46,9 +46,9 @@ import threading
 import time
 import traceback
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
-from operator import itemgetter, methodcaller
+from operator import itemgetter
 from typing import Any, Generic, ParamSpec, Protocol, TypeVar
 
 import greenlet
@@ -79,15 +79,6 @@ class _Entry(Protocol):
     @property
     def switch(self) -> Callable[[], Any]:
         """Go there; returns when somebody comes back here."""
-
-
-class _Tray:
-    """Where the hub's poller puts what comes out of it."""
-
-    __slots__ = ("extend",)
-
-    def __init__(self, extend: Callable[[Any], None]) -> None:
-        self.extend = extend
 
 
 class _Errand:
@@ -133,18 +124,6 @@ class _Waiter(WaiterBase):
         return self.greenlet.throw(error)
 
 
-class _Abroad(HubToken):
-    """The token of a greenlet that waits on another poller than its hub's own."""
-
-    __slots__ = ("waiter",)
-
-    def __init__(self, waiter: _Waiter) -> None:
-        self.waiter = waiter
-
-    def deliver(self) -> None:
-        self.waiter.deliver()
-
-
 # --- the hub --------------------------------------------------------------------------------------
 
 
@@ -175,7 +154,6 @@ class Hub(greenlet.greenlet):
         self._dropped_timers = 0
         self._bell: Poller | None = None  # wakes a hub that sleeps on more than its own poller
         self._finished = False
-        self._tray = _Tray(self.ready.collect)
         self._take_poller()
         self.ready.append(self._look_entry)
         _Waiter(self, main)
@@ -245,21 +223,7 @@ class Hub(greenlet.greenlet):
         try:
             self.poller._poll_into(self._tokens, timeout)
         finally:
-            if self._tokens:
-                self._sort_tokens()
-
-    def _sort_tokens(self) -> None:
-        """Ours go into the queue.  Others may have parked on our poller, too."""
-        tokens = self._tokens
-        if set(map(type, tokens)) == {_Waiter}:
-            self.ready.extend(map(deque.popleft, itertools.repeat(tokens, len(tokens))))
-            return
-        while tokens:
-            token = tokens.popleft()
-            if type(token) is _Waiter:
-                self.ready.append(token)
-            else:
-                self.poller._keep(token)
+            self.ready.collect(self._tokens)
 
     def _take_poller(self) -> None:
         self.poller = _hidden_poller()
@@ -540,16 +504,19 @@ def spawn(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Greenl
 def run(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     """Run function(*args, **kwargs) in a greenlet until it returns, and others meanwhile.
 
-    Gives its result, or raises what it raised.  If the caller is interrupted first, by Ctrl-C say,
-    the greenlet is killed, and has ended before that goes on.
+    Gives its result, or raises what it raised.  An exception that interrupts the caller meanwhile,
+    such as that of Ctrl-C, is raised where the function waits, as if it had been called directly.
     """
     child = spawn(function, *args, **kwargs)
-    try:
-        value = child.get()
-    except BaseException:
-        child.kill()
-        child.join()
-        raise
+    while True:
+        try:
+            value = child.get()
+        except BaseException as error:
+            if child.dead:
+                raise
+            child.kill(error)
+        else:
+            break
     if isinstance(value, GreenletExit):
         raise value
     return value
@@ -644,8 +611,9 @@ def _wait_abroad(desc: PollDesc, mode: int, flags: int, waiter: _Waiter) -> None
     hub, poller = waiter.hub, desc.poller
     hub.abroad[poller] = hub.abroad.get(poller, 0) + 1
     poller._watchers.add(hub)
+    hub._look_around()
     try:
-        _wait_at(desc, mode, flags, waiter, _Abroad(waiter))
+        hub.ready.wait_at(desc, mode, flags, waiter)
     finally:
         hub.abroad[poller] -= 1
         if not hub.abroad[poller]:

@@ -1,0 +1,634 @@
+/* Turns, the run queue of a hub, and WaiterBase, the entry of a greenlet.
+ *
+ * turn() takes the first entry and switches to it.  When that is the hub's look at the poller, the
+ * look is done here and now, and the switch to the hub and back is saved: unless the hub has more
+ * to do (sleepers that are due, other pollers), or nobody may run and somebody has to block.
+ *
+ * References.  Whoever switches holds the entry, and so the greenlet, until he is switched back to;
+ * and he drops nothing before he switches, as a destructor might switch too.
+ */
+#include "turns.h"
+
+/* greenlet's table of functions, unchanged since 0.4.17. */
+enum { GREENLET_GET_CURRENT = 4, GREENLET_SWITCH = 6 };
+typedef PyObject *(*get_current_function)(void);
+typedef PyObject *(*switch_function)(PyObject *greenlet, PyObject *args, PyObject *kwargs);
+
+static get_current_function get_current;
+static switch_function switch_to;
+static PyTypeObject *waiter_base;
+
+static _Thread_local TurnsObject *here;
+
+static bool import_greenlet(void)
+{
+    if (switch_to)
+        return true;
+    void **table = PyCapsule_Import("greenlet._C_API", 0);
+    if (!table)
+        return false;
+    get_current = (get_current_function)table[GREENLET_GET_CURRENT];
+    switch_to = (switch_function)table[GREENLET_SWITCH];
+    return true;
+}
+
+/* Waiters are all of one class of green.py's, so the test against it mostly is one comparison. */
+bool ext_is_waiter(PyObject *object)
+{
+    static PyTypeObject *usual;
+    if (Py_IS_TYPE(object, usual))
+        return true;
+    if (!PyObject_TypeCheck(object, waiter_base))
+        return false;
+    usual = Py_TYPE(object);
+    return true;
+}
+
+/* --- the ring -------------------------------------------------------------------------------- */
+
+static PyObject **slot(const TurnsObject *t, size_t i)
+{
+    return &t->entries[(t->first + i) & (t->capacity - 1)];
+}
+
+/* One slot more than is asked for: for the look, which is out of the queue while it is done. */
+static int reserve(TurnsObject *t)
+{
+    if (t->count + 1 < t->capacity)
+        return 0;
+    size_t capacity = t->capacity ? t->capacity * 2 : 64;
+    PyObject **entries = PyMem_Malloc(capacity * sizeof *entries);
+    if (!entries) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    for (size_t i = 0; i < t->count; i++)
+        entries[i] = *slot(t, i);
+    PyMem_Free(t->entries);
+    t->entries = entries;
+    t->capacity = capacity;
+    t->first = 0;
+    return 0;
+}
+
+/* Takes over the reference, whatever comes. */
+static int append_owned(TurnsObject *t, PyObject *entry)
+{
+    if (reserve(t) < 0) {
+        Py_DECREF(entry);
+        return -1;
+    }
+    *slot(t, t->count) = entry;
+    t->count++;
+    return 0;
+}
+
+/* A new reference, or NULL with IndexError. */
+static PyObject *pop_first(TurnsObject *t)
+{
+    if (t->count == 0) {
+        PyErr_SetString(PyExc_IndexError, "nobody is in the queue");
+        return NULL;
+    }
+    PyObject *entry = *slot(t, 0);
+    t->first = (t->first + 1) & (t->capacity - 1);
+    t->count--;
+    return entry;
+}
+
+static PyObject *turns_append(PyObject *self, PyObject *entry)
+{
+    Py_INCREF(entry);
+    if (append_owned((TurnsObject *)self, entry) < 0)
+        return NULL;
+    Py_RETURN_NONE;
+}
+
+static PyObject *turns_appendleft(PyObject *self, PyObject *entry)
+{
+    TurnsObject *t = (TurnsObject *)self;
+    if (reserve(t) < 0)
+        return NULL;
+    t->first = (t->first + t->capacity - 1) & (t->capacity - 1);
+    t->count++;
+    Py_INCREF(entry);
+    *slot(t, 0) = entry;
+    Py_RETURN_NONE;
+}
+
+static PyObject *turns_extend(PyObject *self, PyObject *entries)
+{
+    PyObject *iterator = PyObject_GetIter(entries), *entry;
+    if (!iterator)
+        return NULL;
+    while ((entry = PyIter_Next(iterator)) != NULL)
+        if (append_owned((TurnsObject *)self, entry) < 0)
+            break;
+    Py_DECREF(iterator);
+    if (PyErr_Occurred())
+        return NULL;
+    Py_RETURN_NONE;
+}
+
+static PyObject *turns_popleft(PyObject *self, PyObject *unused)
+{
+    (void)unused;
+    return pop_first((TurnsObject *)self);
+}
+
+static PyObject *turns_clear(PyObject *self, PyObject *unused)
+{
+    TurnsObject *t = (TurnsObject *)self;
+    (void)unused;
+    while (t->count > 0) {
+        PyObject *entry = pop_first(t);
+        Py_XDECREF(entry);
+    }
+    Py_RETURN_NONE;
+}
+
+/* How many times this very entry stands in the queue. */
+static PyObject *turns_count(PyObject *self, PyObject *entry)
+{
+    const TurnsObject *t = (const TurnsObject *)self;
+    Py_ssize_t n = 0;
+    for (size_t i = 0; i < t->count; i++)
+        n += *slot(t, i) == entry;
+    return PyLong_FromSsize_t(n);
+}
+
+static int turns_contains(PyObject *self, PyObject *entry)
+{
+    const TurnsObject *t = (const TurnsObject *)self;
+    for (size_t i = 0; i < t->count; i++)
+        if (*slot(t, i) == entry)
+            return 1;
+    return 0;
+}
+
+static Py_ssize_t turns_length(PyObject *self)
+{
+    return (Py_ssize_t)((const TurnsObject *)self)->count;
+}
+
+/* --- taking turns ---------------------------------------------------------------------------- */
+
+/* A token that came out of the hub's poller.  What is not for us, but for another hub or for a
+ * user's scheduler, the poller keeps for it.  Takes over the reference. */
+static int collect_owned(TurnsObject *t, PyObject *token)
+{
+    if (ext_is_waiter(token) && ((WaiterObject *)token)->turns == (PyObject *)t)
+        return append_owned(t, token);
+    PyObject *kept = PyObject_CallMethod(t->poller, "_keep", "O", token);
+    Py_DECREF(token);
+    Py_XDECREF(kept);
+    return kept ? 0 : -1;
+}
+
+/* A look at the poller that does not block.  1: done, and there is somebody to run; 0: the hub has
+ * to be visited.  Not inlined: what is on the stack at a switch is copied. */
+__attribute__((noinline)) static int look(TurnsObject *t)
+{
+    enum { BATCH = 128 };
+    np_token tokens[BATCH];
+    int n = 0, rc = 0;
+
+    if (!t->alone || (t->alarm != INT64_MAX && np_now() >= t->alarm))
+        return 0;
+    if (np_poll(((PollerObject *)t->poller)->poller, 0, tokens, BATCH, &n) != NP_OK)
+        return 0; /* whatever it is, the hub will meet it */
+    for (int i = 0; i < n; i++)
+        if (collect_owned(t, (PyObject *)tokens[i]) < 0)
+            rc = -1;
+    return rc < 0 ? rc : t->count > 0;
+}
+
+/* Switch to the greenlet of the entry, and come back. */
+static PyObject *go_to(PyObject *entry)
+{
+    if (!ext_is_waiter(entry))
+        return PyObject_CallMethod(entry, "switch", NULL);
+    WaiterObject *w = (WaiterObject *)entry;
+    if (!w->switcher)
+        return switch_to(w->greenlet, NULL, NULL);
+    PyObject *switcher = w->switcher;
+    Py_INCREF(switcher);
+    PyObject *result = PyObject_CallObject(switcher, NULL);
+    Py_DECREF(switcher);
+    return result;
+}
+
+static PyObject *take_turn(TurnsObject *t)
+{
+    PyObject *entry = pop_first(t);
+
+    if (entry && entry == t->look) {
+        int looked = look(t);
+        if (looked != 0) {
+            *slot(t, t->count) = entry; /* reserve keeps the slot free */
+            t->count++;
+            entry = looked > 0 ? pop_first(t) : NULL;
+        }
+    }
+    if (!entry)
+        return NULL;
+    PyObject *result = go_to(entry);
+    Py_DECREF(entry);
+    return result;
+}
+
+static PyObject *turns_turn(PyObject *self, PyObject *unused)
+{
+    (void)unused;
+    return take_turn((TurnsObject *)self);
+}
+
+/* --- the hub's side -------------------------------------------------------------------------- */
+
+/* collect(tokens): take all from a deque of what the hub itself polled out. */
+static PyObject *turns_collect(PyObject *self, PyObject *tokens)
+{
+    while (PyObject_Size(tokens) > 0) {
+        PyObject *token = PyObject_CallMethod(tokens, "popleft", NULL);
+        if (!token || collect_owned((TurnsObject *)self, token) < 0)
+            return NULL;
+    }
+    if (PyErr_Occurred())
+        return NULL;
+    Py_RETURN_NONE;
+}
+
+/* look_at(poller, entry, alone): the hub's own poller, the entry that stands for a look at it, and
+ * whether that is all there is to look at: if not, the hub is visited for every look. */
+static PyObject *turns_look_at(PyObject *self, PyObject *const *args, Py_ssize_t n)
+{
+    TurnsObject *t = (TurnsObject *)self;
+    if (n != 3) {
+        PyErr_SetString(PyExc_TypeError, "look_at() takes 3 arguments");
+        return NULL;
+    }
+    int alone = PyObject_IsTrue(args[2]);
+    if (alone < 0 || !ext_poller(args[0]))
+        return NULL;
+    PyObject *poller = t->poller, *entry = t->look;
+    Py_INCREF(args[0]);
+    Py_INCREF(args[1]);
+    t->poller = args[0];
+    t->look = args[1];
+    t->alone = alone;
+    Py_XDECREF(poller);
+    Py_XDECREF(entry);
+    Py_RETURN_NONE;
+}
+
+/* alarm(seconds): visit the hub after so many seconds; None: no need to. */
+static PyObject *turns_alarm(PyObject *self, PyObject *arg)
+{
+    TurnsObject *t = (TurnsObject *)self;
+    int64_t left;
+    if (!ext_timeout(NULL, arg, INT64_MAX, &left))
+        return NULL;
+    int64_t now = np_now();
+    t->alarm = left > INT64_MAX - now ? INT64_MAX : now + left;
+    Py_RETURN_NONE;
+}
+
+/* The calling thread's hub is this queue's: its greenlets wait here.  settle(False): no more. */
+static PyObject *turns_settle(PyObject *self, PyObject *arg)
+{
+    int settle = PyObject_IsTrue(arg);
+    if (settle < 0 || !import_greenlet())
+        return NULL;
+    if (settle)
+        here = (TurnsObject *)self;
+    else if (here == (TurnsObject *)self)
+        here = NULL;
+    Py_RETURN_NONE;
+}
+
+/* --- waiting --------------------------------------------------------------------------------- */
+
+TurnsObject *ext_turns_here(void)
+{
+    return here;
+}
+
+
+/* A greenlet's waiter is its attribute _netpoll; one that is not ours gets one when it waits for
+ * the first time. */
+static WaiterObject *find_waiter(PyObject *greenlet)
+{
+    PyObject *waiter = PyObject_GetAttrString(greenlet, "_netpoll");
+    if (!waiter && PyErr_ExceptionMatches(PyExc_AttributeError)) {
+        PyErr_Clear();
+        PyObject *green = PyImport_ImportModule("netpoll.green");
+        waiter = green ? PyObject_CallMethod(green, "_current", NULL) : NULL;
+        Py_XDECREF(green);
+    }
+    if (waiter && !ext_is_waiter(waiter)) {
+        PyErr_Format(PyExc_TypeError, "not a waiter: %R", waiter);
+        Py_CLEAR(waiter);
+    }
+    return (WaiterObject *)waiter;
+}
+
+/* A new reference.  Mostly it is the waiter of the greenlet that came back from a wait last; a
+ * waiter that was retired has a switcher, and its greenlet another waiter. */
+static WaiterObject *current_waiter(const TurnsObject *t)
+{
+    PyObject *greenlet = get_current();
+    WaiterObject *w = (WaiterObject *)t->running;
+    if (greenlet && w && w->greenlet == greenlet && !w->switcher)
+        Py_INCREF(w);
+    else
+        w = greenlet ? find_waiter(greenlet) : NULL;
+    Py_XDECREF(greenlet);
+    return w;
+}
+
+static void set_running(TurnsObject *t, WaiterObject *w)
+{
+    PyObject *before = t->running;
+    Py_INCREF(w);
+    t->running = (PyObject *)w;
+    Py_XDECREF(before);
+}
+
+/* An exception was thrown into the wait.  The token is withdrawn if it is still parked, and the
+ * waiter retired for the case that it is on its way. */
+static void give_up(DescObject *d, int mode, WaiterObject *w)
+{
+    PyObject *type, *value, *traceback;
+    np_token token;
+
+    PyErr_Fetch(&type, &value, &traceback);
+    if (d->parked[mode - 1] == (PyObject *)w && np_cancel(d->desc, mode, &token))
+        Py_DECREF((PyObject *)token);
+    PyObject *done = PyObject_CallMethod((PyObject *)w, "replace", NULL);
+    if (!done)
+        PyErr_WriteUnraisable((PyObject *)w);
+    Py_XDECREF(done);
+    PyErr_Restore(type, value, traceback);
+}
+
+/* Park, let others run, resume, until ready. */
+static PyObject *wait_at(TurnsObject *t, DescObject *d, int mode, int flags, WaiterObject *w)
+{
+    for (;;) {
+        int rc = np_park(d->desc, mode, (np_token)w, flags);
+        if (rc == NP_OK)
+            Py_RETURN_NONE;
+        if (rc != NP_PARKED)
+            return ext_raise(d, mode, rc);
+        Py_INCREF(w); /* the poller's */
+        ext_set_parked(d, mode, (PyObject *)w);
+        do {
+            PyObject *back = take_turn(t);
+            if (!back) {
+                give_up(d, mode, w);
+                return NULL;
+            }
+            Py_DECREF(back);
+            /* Somebody may have switched here for no reason of ours. */
+        } while (np_is_parked(d->desc, mode) && d->parked[mode - 1] == (PyObject *)w);
+        set_running(t, w);
+        ext_set_parked(d, mode, NULL);
+        rc = np_resume(d->desc, mode, flags);
+        if (rc == NP_OK)
+            Py_RETURN_NONE;
+        if (rc != NP_AGAIN)
+            return ext_raise(d, mode, rc);
+    }
+}
+
+/* A descriptor of another poller than the hub's own: see _wait_abroad in green.py. */
+static PyObject *wait_abroad(DescObject *d, int mode, int flags, WaiterObject *w)
+{
+    PyObject *green = PyImport_ImportModule("netpoll.green");
+    if (!green)
+        return NULL;
+    PyObject *result = PyObject_CallMethod(green, "_wait_abroad", "OiiO", d, mode, flags, w);
+    Py_DECREF(green);
+    return result;
+}
+
+PyObject *ext_wait_here(TurnsObject *t, DescObject *d, int mode, int flags)
+{
+    WaiterObject *w = current_waiter(t);
+    if (!w)
+        return NULL;
+    Py_INCREF(t);
+    PyObject *result = t->poller == d->poller ? wait_at(t, d, mode, flags, w)
+                                              : wait_abroad(d, mode, flags, w);
+    Py_DECREF(t);
+    Py_DECREF(w);
+    return result;
+}
+
+/* wait_at(desc, mode, flags, waiter), for green.py. */
+static PyObject *turns_wait_at(PyObject *self, PyObject *args)
+{
+    PyObject *desc, *waiter;
+    int mode, flags;
+    if (!PyArg_ParseTuple(args, "OiiO!:wait_at", &desc, &mode, &flags, waiter_base, &waiter))
+        return NULL;
+    return wait_at((TurnsObject *)self, (DescObject *)desc, mode, flags, (WaiterObject *)waiter);
+}
+
+/* --- the waiter ------------------------------------------------------------------------------ */
+
+static int waiter_init(PyObject *self, PyObject *args, PyObject *kwargs)
+{
+    static char *names[] = {"turns", "greenlet", NULL};
+    WaiterObject *w = (WaiterObject *)self;
+    PyObject *turns, *greenlet;
+
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OO:Waiter", names, &turns, &greenlet) ||
+        !import_greenlet())
+        return -1;
+    if (w->greenlet) {
+        PyErr_SetString(PyExc_RuntimeError, "a Waiter is initialised once");
+        return -1;
+    }
+    Py_INCREF(turns);
+    Py_INCREF(greenlet);
+    w->turns = turns;
+    w->greenlet = greenlet;
+    return 0;
+}
+
+static PyObject *waiter_get_greenlet(PyObject *self, void *unused)
+{
+    WaiterObject *w = (WaiterObject *)self;
+    (void)unused;
+    Py_INCREF(w->greenlet);
+    return w->greenlet;
+}
+
+static PyObject *waiter_get_switch(PyObject *self, void *unused)
+{
+    WaiterObject *w = (WaiterObject *)self;
+    (void)unused;
+    if (!w->switcher)
+        return PyObject_GetAttrString(w->greenlet, "switch");
+    Py_INCREF(w->switcher);
+    return w->switcher;
+}
+
+static int waiter_set_switch(PyObject *self, PyObject *value, void *unused)
+{
+    WaiterObject *w = (WaiterObject *)self;
+    PyObject *before = w->switcher;
+    (void)unused;
+    Py_XINCREF(value);
+    w->switcher = value;
+    Py_XDECREF(before);
+    return 0;
+}
+
+static int waiter_traverse(PyObject *self, visitproc visit, void *arg)
+{
+    WaiterObject *w = (WaiterObject *)self;
+    Py_VISIT(w->greenlet);
+    Py_VISIT(w->turns);
+    Py_VISIT(w->switcher);
+    Py_VISIT(Py_TYPE(self));
+    return 0;
+}
+
+static int waiter_clear(PyObject *self)
+{
+    WaiterObject *w = (WaiterObject *)self;
+    Py_CLEAR(w->switcher);
+    return 0;
+}
+
+static void waiter_dealloc(PyObject *self)
+{
+    WaiterObject *w = (WaiterObject *)self;
+    PyTypeObject *type = Py_TYPE(self);
+
+    PyObject_GC_UnTrack(self);
+    Py_CLEAR(w->switcher);
+    Py_CLEAR(w->greenlet);
+    Py_CLEAR(w->turns);
+    ((freefunc)PyType_GetSlot(type, Py_tp_free))(self);
+    Py_DECREF(type);
+}
+
+static PyGetSetDef waiter_properties[] = {
+    {"greenlet", waiter_get_greenlet, NULL, NULL, NULL},
+    {"switch", waiter_get_switch, waiter_set_switch, NULL, NULL},
+    {NULL, NULL, NULL, NULL, NULL},
+};
+
+static PyType_Slot waiter_slots[] = {
+    {Py_tp_new, (void *)PyType_GenericNew},
+    {Py_tp_init, (void *)waiter_init},
+    {Py_tp_traverse, (void *)waiter_traverse},
+    {Py_tp_clear, (void *)waiter_clear},
+    {Py_tp_dealloc, (void *)waiter_dealloc},
+    {Py_tp_getset, waiter_properties},
+    {0, NULL},
+};
+
+static PyType_Spec waiter_spec = {
+    .name = "netpoll._core.WaiterBase",
+    .basicsize = sizeof(WaiterObject),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC,
+    .slots = waiter_slots,
+};
+
+/* --- the queue's type ------------------------------------------------------------------------ */
+
+static PyObject *turns_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
+{
+    PyObject *self = PyType_GenericNew(type, args, kwargs);
+    if (self)
+        ((TurnsObject *)self)->alarm = INT64_MAX;
+    return self;
+}
+
+static int turns_traverse(PyObject *self, visitproc visit, void *arg)
+{
+    const TurnsObject *t = (const TurnsObject *)self;
+    for (size_t i = 0; i < t->count; i++)
+        Py_VISIT(*slot(t, i));
+    Py_VISIT(t->poller);
+    Py_VISIT(t->look);
+    Py_VISIT(t->running);
+    Py_VISIT(Py_TYPE(self));
+    return 0;
+}
+
+static int turns_gc_clear(PyObject *self)
+{
+    TurnsObject *t = (TurnsObject *)self;
+    while (t->count > 0) {
+        PyObject *entry = pop_first(t);
+        Py_XDECREF(entry);
+    }
+    Py_CLEAR(t->poller);
+    Py_CLEAR(t->look);
+    Py_CLEAR(t->running);
+    return 0;
+}
+
+static void turns_dealloc(PyObject *self)
+{
+    TurnsObject *t = (TurnsObject *)self;
+    PyTypeObject *type = Py_TYPE(self);
+
+    PyObject_GC_UnTrack(self);
+    if (here == t)
+        here = NULL;
+    turns_gc_clear(self);
+    PyMem_Free(t->entries);
+    ((freefunc)PyType_GetSlot(type, Py_tp_free))(self);
+    Py_DECREF(type);
+}
+
+static PyMethodDef turns_methods[] = {
+    {"append", turns_append, METH_O, NULL},
+    {"appendleft", turns_appendleft, METH_O, NULL},
+    {"extend", turns_extend, METH_O, NULL},
+    {"collect", turns_collect, METH_O, NULL},
+    {"popleft", turns_popleft, METH_NOARGS, NULL},
+    {"clear", turns_clear, METH_NOARGS, NULL},
+    {"count", turns_count, METH_O, NULL},
+    {"turn", turns_turn, METH_NOARGS, NULL},
+    {"look_at", (PyCFunction)(void (*)(void))turns_look_at, METH_FASTCALL, NULL},
+    {"alarm", turns_alarm, METH_O, NULL},
+    {"settle", turns_settle, METH_O, NULL},
+    {"wait_at", turns_wait_at, METH_VARARGS, NULL},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyType_Slot turns_slots[] = {
+    {Py_tp_new, (void *)turns_new},
+    {Py_tp_traverse, (void *)turns_traverse},
+    {Py_tp_clear, (void *)turns_gc_clear},
+    {Py_tp_dealloc, (void *)turns_dealloc},
+    {Py_tp_methods, turns_methods},
+    {Py_sq_length, (void *)turns_length},
+    {Py_sq_contains, (void *)turns_contains},
+    {0, NULL},
+};
+
+static PyType_Spec turns_spec = {
+    .name = "netpoll._core.Turns",
+    .basicsize = sizeof(TurnsObject),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC,
+    .slots = turns_slots,
+};
+
+int ext_add_turns_types(PyObject *module)
+{
+    waiter_base = (PyTypeObject *)PyType_FromSpec(&waiter_spec);
+    if (!waiter_base || PyModule_AddObjectRef(module, "WaiterBase", (PyObject *)waiter_base) < 0)
+        return -1;
+    PyObject *turns = PyType_FromSpec(&turns_spec);
+    int rc = turns ? PyModule_AddObjectRef(module, "Turns", turns) : -1;
+    Py_XDECREF(turns);
+    return rc;
+}
