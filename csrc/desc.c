@@ -5,6 +5,10 @@
  * Each stores first and loads second, so at least one of the two sees the other: either the waiter
  * sees the bit and does not park, or the other sees WAIT (or the parked waiter) and undoes it.
  *
+ * A side in WAIT belongs to its waiter until that one leaves it.  What happens meanwhile is noted in
+ * the semaphore (WAIT_AGAIN, WAIT_READY), so that the waiter cannot commit; but it does not set the
+ * side free, or a second waiter could come in and the first commit in the second's place.
+ *
  * Events and deadlines come with the lock held (np_*_locked); waiters come without it.
  */
 #include "internal.h"
@@ -35,6 +39,24 @@ void np_desc_setup(np_desc *d, np_fd fd)
     np_store(&d->refs, 1);
 }
 
+/* What an event (ready), or a deadline, unblock or close, makes of the semaphore. */
+static uint32_t sem_after(uint32_t sem, bool ready)
+{
+    switch (sem) {
+    case SEM_NIL:
+        return ready ? SEM_READY : SEM_NIL;
+    case SEM_WAIT:
+    case SEM_WAIT_AGAIN:
+        return ready ? SEM_WAIT_READY : SEM_WAIT_AGAIN;
+    case SEM_THREAD:
+        return SEM_NIL;
+    case SEM_TOKEN:
+        return ready ? SEM_NEWS : SEM_NIL;
+    default:
+        return sem;
+    }
+}
+
 /* Go's netpollunblock.  ready: an event; else a deadline, unblock or close, which leaves no
  * notification behind, as every later wait checks the info word first. */
 static void unblock_locked(np_side *s, bool ready, np_wakes *wakes)
@@ -43,11 +65,9 @@ static void unblock_locked(np_side *s, bool ready, np_wakes *wakes)
 
     for (;;) {
         uint32_t old = np_load(&s->sem);
-        if (old == SEM_READY || old == SEM_NEWS || (old == SEM_NIL && !ready))
+        uint32_t next = sem_after(old, ready);
+        if (next == old)
             return;
-        uint32_t next = !ready || old == SEM_THREAD ? SEM_NIL
-                        : old == SEM_TOKEN          ? SEM_NEWS
-                                                    : SEM_READY;
         if (!np_cas(&s->sem, old, next))
             continue;
         if (old == SEM_THREAD || old == SEM_TOKEN)
@@ -149,6 +169,14 @@ static bool consume(np_side *s)
     return np_cas(&s->sem, SEM_READY, SEM_NIL) || np_cas(&s->sem, SEM_NEWS, SEM_NIL);
 }
 
+/* The waiter leaves WAIT without having parked.  A notification that came meanwhile stays.  Each
+ * state can only turn into the next one here. */
+void np_block_give_up(np_side *s)
+{
+    if (!np_cas(&s->sem, SEM_WAIT, SEM_NIL) && !np_cas(&s->sem, SEM_WAIT_AGAIN, SEM_NIL))
+        np_cas(&s->sem, SEM_WAIT_READY, SEM_READY);
+}
+
 static int arm(np_desc *d, int mode)
 {
     np_poller *p = d->poller;
@@ -185,11 +213,11 @@ int np_block_begin(np_desc *d, np_side *s, int flags)
     if (d->poller->backend->arm)
         rc = arm(d, s->mode);
     /* The other half of publish before unblock: look again, now that the semaphore says WAIT.  An
-     * event may have turned it into READY meanwhile: it stays, for whoever waits next. */
+     * event may have come meanwhile: it stays, for whoever waits next. */
     if (rc == NP_OK)
         rc = np_block_check(d, s, flags);
     if (rc != NP_OK) {
-        np_cas(&s->sem, SEM_WAIT, SEM_NIL);
+        np_block_give_up(s);
         return rc;
     }
     return NP_PARKED;
@@ -239,8 +267,9 @@ int np_reset(np_desc *d, int mode)
 
 /* --- schedulers ------------------------------------------------------------------------------ */
 
-/* Commit, Go's netpollblockcommit.  The side is in SEM_WAIT, so this is the only one who parks on
- * it, and no token can enter the queue meanwhile.  False: an event or an unblock came first. */
+/* Commit, Go's netpollblockcommit.  The side is in SEM_WAIT and ours, so nobody else writes its
+ * waiter, and no token of it can enter the queue meanwhile.  False: an event or an unblock came
+ * first. */
 static bool commit_token(np_desc *d, np_side *s, np_token token)
 {
     np_cas(&s->claim, CLAIM_OUT, CLAIM_NONE);
@@ -249,6 +278,7 @@ static bool commit_token(np_desc *d, np_side *s, np_token token)
     if (np_cas(&s->sem, SEM_WAIT, SEM_TOKEN))
         return true;
     np_dec(&d->poller->parked[s->mode - 1]);
+    np_block_give_up(s);
     return false;
 }
 
@@ -264,7 +294,7 @@ int np_park(np_desc *d, int mode, np_token token, int flags)
          * is the waiter of this mode until it comes out. */
         uint32_t claim = np_load(&s->claim);
         if (claim == CLAIM_QUEUED || claim == CLAIM_DROPPED) {
-            np_cas(&s->sem, SEM_WAIT, SEM_NIL);
+            np_block_give_up(s);
             return NP_BUSY;
         }
         if (commit_token(d, s, token))
@@ -405,7 +435,7 @@ int np_desc_closed(const np_desc *d)
 int np_is_ready(const np_desc *d, int mode)
 {
     uint32_t sem = np_load(&d->side[mode - 1].sem);
-    return sem == SEM_READY || sem == SEM_NEWS;
+    return sem == SEM_READY || sem == SEM_NEWS || sem == SEM_WAIT_READY;
 }
 
 int np_is_parked(const np_desc *d, int mode)

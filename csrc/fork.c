@@ -43,9 +43,10 @@ static void after_fork_in_parent(void)
 static void forget_threads(np_desc *d)
 {
     for (int i = 0; i < 2; i++) {
-        uint32_t sem = np_load(&d->side[i].sem);
-        if (sem == SEM_THREAD || sem == SEM_WAIT)
+        if (np_load(&d->side[i].sem) == SEM_THREAD)
             np_store(&d->side[i].sem, SEM_NIL);
+        else
+            np_block_give_up(&d->side[i]);
     }
 }
 

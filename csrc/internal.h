@@ -60,15 +60,26 @@ static inline void np_list_remove(np_link *l)
  *   NEWS    the same, and it is what a token on its way to its scheduler will report: reset leaves
  *           it alone.  np_resume or any other waiter consumes it (-> NIL); np_cancel gives up the
  *           claim (-> READY).
- *   WAIT    a waiter prepares to park.  It commits (-> THREAD, TOKEN) or withdraws (-> NIL);
- *           an event (-> READY) or a deadline, unblock, close (-> NIL) may come first.
+ *   WAIT    a waiter prepares to park: the side is its own.  It commits (-> THREAD, TOKEN) or
+ *           gives up (-> NIL).
+ *   WAIT_AGAIN  the same, but a deadline, unblock or close came: it must look again (-> NIL).
+ *   WAIT_READY  the same, but an event came (-> READY).
  *   THREAD  a thread is parked, s->waiter.thread.  Under the lock: any of those -> NIL, with the
  *           outcome in the thread's own record, where no reset and no second waiter can take it.
  *   TOKEN   a scheduler's token is parked, s->waiter.token.  Under the lock: an event -> NEWS, a
  *           deadline, unblock or close -> NIL, and the token goes to the ready queue;
  *           np_cancel -> NIL.
  */
-enum { SEM_NIL, SEM_READY, SEM_NEWS, SEM_WAIT, SEM_THREAD, SEM_TOKEN };
+enum {
+    SEM_NIL,
+    SEM_READY,
+    SEM_NEWS,
+    SEM_WAIT, /* from here on somebody has the side */
+    SEM_WAIT_AGAIN,
+    SEM_WAIT_READY,
+    SEM_THREAD,
+    SEM_TOKEN
+};
 
 /* What became of the last token that left SEM_TOKEN.
  *
@@ -87,7 +98,7 @@ typedef struct np_side {
     np_atomic32 claim;
     np_atomic64 deadline; /* rd, wd: 0 none, -1 expired, else an instant; written under the lock */
 
-    /* Under the lock, but for the one who holds the side in SEM_WAIT, who writes waiter. */
+    /* Under the lock; but while the side is in SEM_WAIT its owner writes it, and nobody reads. */
     union {
         np_waiter *thread;
         np_token token;
@@ -269,6 +280,7 @@ void np_expire_locked(np_side *s, np_wakes *wakes);
  * thread.c parks it, then the outcome. */
 int np_block_begin(np_desc *d, np_side *s, int flags);
 int np_block_check(np_desc *d, np_side *s, int flags);
+void np_block_give_up(np_side *s);
 
 /* thread.c: parking threads, and who drives. */
 int np_park_thread(np_desc *d, np_side *s, bool *ready);

@@ -224,6 +224,7 @@ int np_park_thread(np_desc *d, np_side *s, bool *ready)
         np_inc(&p->parked[s->mode - 1]);
         rc = park_committed(d, s, &w, &wakes);
     } else {
+        np_block_give_up(s);
         np_unlock(p, &wakes);
     }
     np_blocking_leave(cookie);
