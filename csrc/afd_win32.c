@@ -102,8 +102,9 @@ static int check_socket(SOCKET s)
     if (getsockopt(s, SOL_SOCKET, SO_TYPE, (char *)&type, &length) == 0)
         return 0;
     int error = WSAGetLastError();
-    bool pseudo = (intptr_t)s < 0; /* "this process" is -1, as is INVALID_SOCKET */
-    if (error == WSAENOTSOCK && !pseudo && GetHandleInformation((HANDLE)s, &flags))
+    /* Handles are multiples of 4, and negative ones mean things like "this process". */
+    bool handle = s % 4 == 0 && (intptr_t)s > 0;
+    if (error == WSAENOTSOCK && handle && GetHandleInformation((HANDLE)s, &flags))
         return -EPERM; /* a file, a pipe, an event */
     return np_errno_of_win32((DWORD)error);
 }

@@ -73,7 +73,7 @@ static void unblock_locked(np_side *s, bool ready, np_wakes *wakes)
         if (old == SEM_THREAD || old == SEM_TOKEN)
             np_dec(&p->parked[s->mode - 1]);
         if (old == SEM_THREAD)
-            np_notify_thread(s->waiter.thread, ready, wakes);
+            np_notify_thread(s->thread, ready, wakes);
         else if (old == SEM_TOKEN)
             np_enqueue_token(p, s, wakes);
         return;
@@ -273,7 +273,7 @@ int np_reset(np_desc *d, int mode)
 static bool commit_token(np_desc *d, np_side *s, np_token token)
 {
     np_cas(&s->claim, CLAIM_OUT, CLAIM_NONE);
-    s->waiter.token = token;
+    s->token = token;
     np_inc(&d->poller->parked[s->mode - 1]);
     if (np_cas(&s->sem, SEM_WAIT, SEM_TOKEN))
         return true;
@@ -324,7 +324,7 @@ int np_cancel(np_desc *d, int mode, np_token *token)
     np_lock(p);
     if (np_cas(&s->sem, SEM_TOKEN, SEM_NIL)) {
         np_dec(&p->parked[s->mode - 1]);
-        *token = s->waiter.token;
+        *token = s->token;
         withdrawn = 1;
     } else if (np_cas(&s->claim, CLAIM_OUT, CLAIM_NONE) ||
                np_cas(&s->claim, CLAIM_QUEUED, CLAIM_DROPPED)) {

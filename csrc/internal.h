@@ -64,9 +64,9 @@ static inline void np_list_remove(np_link *l)
  *           gives up (-> NIL).
  *   WAIT_AGAIN  the same, but a deadline, unblock or close came: it must look again (-> NIL).
  *   WAIT_READY  the same, but an event came (-> READY).
- *   THREAD  a thread is parked, s->waiter.thread.  Under the lock: any of those -> NIL, with the
+ *   THREAD  a thread is parked, s->thread.  Under the lock: any of those -> NIL, with the
  *           outcome in the thread's own record, where no reset and no second waiter can take it.
- *   TOKEN   a scheduler's token is parked, s->waiter.token.  Under the lock: an event -> NEWS, a
+ *   TOKEN   a scheduler's token is parked, s->token.  Under the lock: an event -> NEWS, a
  *           deadline, unblock or close -> NIL, and the token goes to the ready queue;
  *           np_cancel -> NIL.
  */
@@ -98,11 +98,11 @@ typedef struct np_side {
     np_atomic32 claim;
     np_atomic64 deadline; /* rd, wd: 0 none, -1 expired, else an instant; written under the lock */
 
-    /* Under the lock; but while the side is in SEM_WAIT its owner writes it, and nobody reads. */
-    union {
-        np_waiter *thread;
-        np_token token;
-    } waiter;
+    /* Under the lock, but for token: while the side is in SEM_WAIT its owner writes it, unless the
+     * last one is still in the ready queue.  thread has a place of its own because a thread may
+     * park on the side meanwhile. */
+    np_waiter *thread;
+    np_token token;
     struct np_side *next; /* the ready queue */
 
     /* Under the lock.  seq (Go's rseq, wseq) changes whenever the deadline or its being combined

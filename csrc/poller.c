@@ -260,7 +260,7 @@ int np_pop_tokens(np_poller *p, np_token *tokens, int max, np_wakes *wakes)
     while (n < max && p->ready_first) {
         np_side *s = p->ready_first;
         p->ready_first = s->next;
-        tokens[n++] = s->waiter.token;
+        tokens[n++] = s->token;
         if (!np_cas(&s->claim, CLAIM_QUEUED, CLAIM_OUT))
             np_store(&s->claim, CLAIM_NONE);
         np_unref_locked(np_desc_of(s), wakes);

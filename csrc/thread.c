@@ -219,7 +219,7 @@ int np_park_thread(np_desc *d, np_side *s, bool *ready)
     np_store(&w.word, WORD_IDLE);
     void *cookie = np_blocking_enter();
     np_lock(p);
-    s->waiter.thread = &w;
+    s->thread = &w;
     if (np_cas(&s->sem, SEM_WAIT, SEM_THREAD)) {
         np_inc(&p->parked[s->mode - 1]);
         rc = park_committed(d, s, &w, &wakes);
