@@ -68,6 +68,10 @@ static void unblock_locked(np_side *s, bool ready, np_wakes *wakes)
         uint32_t next = sem_after(old, ready);
         if (next == old)
             return;
+        /* Before the side is free: the next token must find this one in the queue.  TOKEN is left
+         * under the lock only, so this will not fail. */
+        if (old == SEM_TOKEN)
+            np_store(&s->claim, CLAIM_QUEUED);
         if (!np_cas(&s->sem, old, next))
             continue;
         if (old == SEM_THREAD || old == SEM_TOKEN)

@@ -236,11 +236,11 @@ int np_poller_closed(const np_poller *p)
 
 /* --- the ready queue ------------------------------------------------------------------------- */
 
-/* The queue holds a reference, so that the slot stays until the token is out. */
+/* The queue holds a reference, so that the slot stays until the token is out.  The claim is QUEUED
+ * already. */
 void np_enqueue_token(np_poller *p, np_side *s, np_wakes *wakes)
 {
     np_inc(&np_desc_of(s)->refs);
-    np_store(&s->claim, CLAIM_QUEUED);
     s->next = NULL;
     if (p->ready_first)
         p->ready_last->next = s;
