@@ -104,12 +104,13 @@ void np_evict_locked(np_desc *d, uint32_t info, np_wakes *wakes)
     }
 }
 
-/* The side's deadline has passed.  Go's netpolldeadlineimpl. */
+/* The side's deadline has passed.  Go's netpolldeadlineimpl.  The bit first: who looks without the
+ * lock sees the deadline or the bit, or both, but never neither. */
 static void expire_side(np_side *s, np_wakes *wakes)
 {
+    set_info(np_desc_of(s), INFO_EXPIRED(s->mode), 0);
     np_store64(&s->deadline, -1);
     s->seq++;
-    set_info(np_desc_of(s), INFO_EXPIRED(s->mode), 0);
     unblock_locked(s, false, wakes);
 }
 
@@ -358,11 +359,14 @@ static void move_deadlines(np_desc *d, int64_t when, int modes)
     int64_t rd0 = np_load64(&r->deadline), wd0 = np_load64(&w->deadline);
     int64_t rd = modes & NP_READ ? when : rd0, wd = modes & NP_WRITE ? when : wd0;
     bool regroup = (rd0 > 0 && rd0 == wd0) != (rd > 0 && rd == wd);
+    uint32_t expired = (rd < 0 ? (uint32_t)INFO_EXPIRED_READ : 0) |
+                       (wd < 0 ? (uint32_t)INFO_EXPIRED_WRITE : 0);
 
+    if (expired) /* the bit first, as in expire_side */
+        set_info(d, expired, 0);
     np_store64(&r->deadline, rd);
     np_store64(&w->deadline, wd);
-    set_info(d, (rd < 0 ? INFO_EXPIRED_READ : 0) | (wd < 0 ? INFO_EXPIRED_WRITE : 0),
-             INFO_EXPIRED_READ | INFO_EXPIRED_WRITE);
+    set_info(d, expired, INFO_EXPIRED_READ | INFO_EXPIRED_WRITE);
     if (rd != rd0 || regroup) {
         r->seq++;
         np_heap_want(&d->poller->heap, r);
