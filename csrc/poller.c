@@ -296,7 +296,8 @@ static int poll_once(np_poller *p, np_poll_call *c, int64_t until, np_wakes *wak
     int rc = np_enter(p, wakes);
     if (rc != NP_OK)
         return rc;
-    int events = np_drive(p, &c->driver, until, wakes);
+    /* Tokens may have come while nobody drove, and then nobody was woken for them. */
+    int events = np_drive(p, &c->driver, p->ready_first ? 0 : until, wakes);
     if (np_load(&p->state) == STATE_CLOSED)
         return NP_CLOSED;
     c->n += np_pop_tokens(p, c->tokens + c->n, c->max - c->n, wakes);
