@@ -308,6 +308,13 @@ static int poll_once(np_poller *p, np_poll_call *c, int64_t until, np_wakes *wak
     return NP_OK;
 }
 
+/* On the way out.  A wake-up that is pending does not hide that the poller is closed. */
+static int leave(np_poller *p, int rc, np_wakes *wakes)
+{
+    np_hand_over(p, wakes);
+    return rc == NP_OK && np_load(&p->state) == STATE_CLOSED ? NP_CLOSED : rc;
+}
+
 /* Until there is something to return for: tokens, a wake, the time; or another driver, who may be
  * meant by what was drained here. */
 static int poll_blocking(np_poller *p, np_poll_call *c, np_wakes *wakes)
@@ -322,7 +329,7 @@ static int poll_blocking(np_poller *p, np_poll_call *c, np_wakes *wakes)
     while (rc == NP_OK && !np_swap(&p->pending, 0) && (rc = poll_once(p, c, c->until, wakes)) == NP_OK)
         if (!np_list_empty(&p->drivers) || np_now() >= c->until)
             break;
-    np_hand_over(p, wakes);
+    rc = leave(p, rc, wakes);
     np_unlock(p, wakes);
     np_blocking_leave(cookie);
     return rc;
@@ -344,7 +351,7 @@ int np_poll(np_poller *p, int64_t timeout_ns, np_token *tokens, int max, int *n)
     if (timeout_ns == 0 || p->ready_first || blocking_enter)
         rc = poll_once(p, &c, 0, &wakes);
     if (rc != NP_OK || timeout_ns == 0 || np_swap(&p->pending, 0)) {
-        np_hand_over(p, &wakes);
+        rc = leave(p, rc, &wakes);
         np_unlock(p, &wakes);
     } else {
         rc = poll_blocking(p, &c, &wakes);
