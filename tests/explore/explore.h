@@ -1,0 +1,108 @@
+/* The explorer: runs small scenarios of the real core through their interleavings.
+ *
+ *   engine.c    the actors (coroutines), the scheduler, the search over schedules, the trace
+ *   sim.c       what lies below the core: atomics, locks, parking, the clock, memory
+ *   kernel.c    a kernel in miniature: epoll, poll, eventfd, timerfd, sockets
+ *   scenarios.c who does what, and what must hold at the end
+ *   explore.py  builds it, plants the bugs, spends the time
+ *
+ * An actor gives up control just before each operation that others can see (ex_point), so between
+ * two points it runs alone.  A schedule is the list of who ran at each point; the same schedule
+ * gives the same execution, always.
+ */
+#ifndef EXPLORE_H
+#define EXPLORE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "sync.h"
+
+enum { EX_ACTORS = 5, EX_DEPTH = 6000 };
+
+/* --- for scenarios ---------------------------------------------------------------------------- */
+
+typedef struct scenario {
+    const char *name;
+    const char *what; /* one line: what must hold */
+    void (*setup)(void);
+    struct {
+        const char *name;
+        void (*body)(void);
+    } actors[EX_ACTORS];
+    void (*check)(void); /* after all actors have ended; then everything is torn down */
+    const char *only;    /* a backend, NULL: on both */
+} scenario;
+
+extern const scenario scenarios[];
+extern const char *ex_backend; /* of this search */
+
+_Noreturn void ex_fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
+#define EXPECT(condition)                                                                          \
+    do {                                                                                           \
+        if (!(condition))                                                                          \
+            ex_fail("%s:%d: not true: %s", __FILE__, __LINE__, #condition);                        \
+    } while (0)
+void ex_note(const char *format, ...) __attribute__((format(printf, 1, 2))); /* in the trace */
+
+void ex_advance(int64_t ns);        /* the clock goes on */
+int64_t ex_clock(void);             /* what it says, without a scheduling point */
+void ex_await(const bool *flag);    /* until another actor has set it */
+void ex_set(bool *flag);            /* ... like this */
+void ex_signal(const char *actor);  /* a signal interrupts that actor's next blocking call */
+void ex_become_only_actor(void);    /* a fork: the other actors are gone */
+void ex_expect_leak(void);          /* memory may be left in this execution */
+
+/* --- between engine and sim ------------------------------------------------------------------- */
+
+/* What an actor is about to do.  Two operations on the same object depend on each other unless both
+ * only read it. */
+typedef struct op {
+    const void *object;
+    bool write;
+    const void *reads[2]; /* further objects, which it only reads */
+    bool releases; /* a lock, which nobody can acquire at the same time */
+    bool yields;   /* comes after others' steps, if anybody else can make one */
+    bool (*enabled)(void *); /* NULL: always */
+    void *arg;
+    const ex_site *site;
+} op;
+
+typedef struct actor {
+    const char *name;
+    bool alive;
+    bool interrupted; /* a signal is pending */
+    op next;
+    char *stack_low, *stack_high, *stack_now;
+    struct {
+        np_atomic32 *at;
+        uint32_t value;
+    } buffer[8]; /* delayed stores */
+    int buffered;
+    int last_step;
+    int64_t due; /* when its timeout is over, INT64_MAX: none, 0: it has none */
+} actor;
+
+extern actor ex_actors[EX_ACTORS];
+extern int ex_self; /* who runs, -1: setup or check */
+extern bool ex_tracing;
+
+void ex_point(const op *next);  /* others may run here; then do it */
+int ex_choose(int options);     /* a choice that is not whose turn it is */
+void ex_trace(const char *format, ...) __attribute__((format(printf, 1, 2)));
+bool ex_address_is_live(const void *p); /* not in a stack frame that is gone */
+
+void sim_reset(void);
+void sim_finish(void); /* nothing may be left */
+bool sim_next_instant(void);
+extern const char ex_clock_object, ex_kernel_object;
+
+int64_t kernel_next_timer(void);
+void kernel_forget_sleepers(void);
+void kernel_reset(void);
+void kernel_finish(void);
+void fork_reset(void);
+void fork_child(void);
+
+#endif

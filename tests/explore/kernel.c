@@ -1,0 +1,526 @@
+/* The kernel in miniature.  Each system call is one step, as the real ones are to those who look
+ * from outside; a call that blocks is enabled when it has something to return for. */
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/stat.h>
+#include <sys/timerfd.h>
+#include <time.h>
+
+#include "explore.h"
+#include "kernel.h"
+#include "sim.h"
+
+enum { FILES = 24, FDS = 24, REGS = 16 };
+enum { FREE, SOCKET, EVENTFD, TIMERFD, EPOLL };
+
+typedef struct registration {
+    int file, fd; /* fd -1: free */
+    uint32_t events;
+    uint64_t data;
+    bool listed; /* on the kernel's ready list: to be looked at by epoll_wait */
+} registration;
+
+typedef struct file {
+    int kind, refs;
+    int inside; /* in epoll_wait on it */
+    uint64_t bytes;
+    bool writable, error;
+    int64_t when; /* of a timer */
+    registration regs[REGS];
+} file;
+
+static file files[FILES];
+static int fds[FDS]; /* file + 1, 0: closed */
+
+/* --- files ------------------------------------------------------------------------------------ */
+
+static void point(const char *text)
+{
+    static ex_site sites[EX_ACTORS + 1];
+    ex_site *site = &sites[ex_self + 1];
+    *site = (ex_site){"kernel", 0, text};
+    op next = {.object = &ex_kernel_object, .write = true, .site = site};
+    ex_point(&next);
+    sim_fence();
+}
+
+static file *file_of(int fd)
+{
+    return fd >= 0 && fd < FDS && fds[fd] ? &files[fds[fd] - 1] : NULL;
+}
+
+static file *must(int fd, int kind)
+{
+    file *f = file_of(fd);
+    if (!f || f->kind != kind)
+        ex_fail("a system call on descriptor %d, which has been closed", fd);
+    return f;
+}
+
+static int new_file(int kind)
+{
+    int i = 0, fd = 3;
+    while (files[i].kind != FREE)
+        i++;
+    while (fds[fd])
+        fd++;
+    memset(&files[i], 0, sizeof files[i]);
+    files[i].kind = kind;
+    files[i].refs = 1;
+    for (int r = 0; r < REGS; r++)
+        files[i].regs[r].fd = -1;
+    fds[fd] = i + 1;
+    return fd;
+}
+
+static uint32_t state_of(const file *f);
+
+/* A timer that goes off puts itself on the list. */
+static bool is_listed(const registration *g)
+{
+    return g->listed || files[g->file].kind == TIMERFD;
+}
+
+static bool has_events(const file *epoll)
+{
+    for (int r = 0; r < REGS; r++) {
+        const registration *g = &epoll->regs[r];
+        if (g->fd >= 0 && is_listed(g) && state_of(&files[g->file]) & (g->events | EPOLLERR | EPOLLHUP))
+            return true;
+    }
+    return false;
+}
+
+static uint32_t state_of(const file *f)
+{
+    switch (f->kind) {
+    case EVENTFD:
+        return f->bytes ? EPOLLIN : 0;
+    case TIMERFD:
+        return f->when && f->when <= ex_clock() ? EPOLLIN : 0;
+    case EPOLL:
+        return has_events(f) ? EPOLLIN : 0;
+    default:
+        return (f->bytes ? EPOLLIN : 0) | (f->writable ? EPOLLOUT : 0) | (f->error ? EPOLLERR : 0);
+    }
+}
+
+/* An edge: whoever watches the file looks again. */
+static void changed(const file *f)
+{
+    for (int i = 0; i < FILES; i++)
+        for (int r = 0; r < REGS && files[i].kind == EPOLL; r++)
+            if (files[i].regs[r].fd >= 0 && &files[files[i].regs[r].file] == f)
+                files[i].regs[r].listed = true;
+}
+
+static void drop_fd(int fd)
+{
+    file *f = file_of(fd);
+    fds[fd] = 0;
+    if (--f->refs > 0)
+        return;
+    if (f->inside)
+        ex_fail("descriptor %d closed while somebody is inside epoll_wait or poll on it", fd);
+    for (int i = 0; i < FILES; i++)
+        for (int r = 0; r < REGS && files[i].kind == EPOLL; r++)
+            if (files[i].regs[r].fd >= 0 && &files[files[i].regs[r].file] == f)
+                files[i].regs[r].fd = -1;
+    f->kind = FREE;
+}
+
+int k_close(int fd)
+{
+    point("close");
+    if (!file_of(fd))
+        ex_fail("close of descriptor %d, which has been closed", fd);
+    drop_fd(fd);
+    ex_trace("close(%d)", fd);
+    return 0;
+}
+
+int k_dup3(int from, int to, int flags)
+{
+    (void)flags;
+    point("dup3");
+    drop_fd(to);
+    fds[to] = fds[from];
+    file_of(from)->refs++;
+    ex_trace("dup3(%d, %d)", from, to);
+    return to;
+}
+
+int k_fstat(int fd, struct stat *st)
+{
+    point("fstat");
+    memset(st, 0, sizeof *st);
+    if (!file_of(fd)) {
+        errno = EBADF;
+        return -1;
+    }
+    st->st_mode = S_IFSOCK;
+    st->st_ino = (ino_t)fds[fd];
+    return 0;
+}
+
+/* --- eventfd, timerfd -------------------------------------------------------------------------- */
+
+int k_eventfd(unsigned count, int flags)
+{
+    (void)count;
+    (void)flags;
+    point("eventfd");
+    return new_file(EVENTFD);
+}
+
+ssize_t k_write(int fd, const void *buffer, size_t n)
+{
+    (void)buffer;
+    point("write to the wake object");
+    file *f = must(fd, EVENTFD);
+    f->bytes++;
+    changed(f);
+    ex_trace("write(%d): the wake object is signalled", fd);
+    return (ssize_t)n;
+}
+
+ssize_t k_read(int fd, void *buffer, size_t n)
+{
+    (void)n;
+    point("read from the wake object");
+    file *f = must(fd, EVENTFD);
+    ex_trace("read(%d): the wake object is drained of %llu", fd, (unsigned long long)f->bytes);
+    if (!f->bytes) {
+        errno = EAGAIN;
+        return -1;
+    }
+    memcpy(buffer, &f->bytes, sizeof f->bytes);
+    f->bytes = 0;
+    return sizeof f->bytes;
+}
+
+int k_timerfd_create(int clock, int flags)
+{
+    (void)clock;
+    (void)flags;
+    point("timerfd_create");
+    return new_file(TIMERFD);
+}
+
+int k_timerfd_settime(int fd, int flags, const struct itimerspec *its, struct itimerspec *old)
+{
+    (void)flags;
+    (void)old;
+    point("timerfd_settime");
+    file *f = must(fd, TIMERFD);
+    f->when = (int64_t)its->it_value.tv_sec * 1000000000 + its->it_value.tv_nsec;
+    changed(f);
+    ex_trace("timerfd_settime(%d, %lld)", fd, (long long)f->when);
+    return 0;
+}
+
+/* --- epoll ------------------------------------------------------------------------------------ */
+
+int k_epoll_create1(int flags)
+{
+    (void)flags;
+    point("epoll_create1");
+    return new_file(EPOLL);
+}
+
+static registration *find_registration(file *epoll, int fd)
+{
+    registration *unused = NULL;
+    for (int r = 0; r < REGS; r++) {
+        registration *g = &epoll->regs[r];
+        if (g->fd == fd && g->file == fds[fd] - 1)
+            return g;
+        if (g->fd < 0 && !unused)
+            unused = g;
+    }
+    return unused;
+}
+
+int k_epoll_ctl(int epfd, int what, int fd, struct epoll_event *event)
+{
+    static const char *const names[] = {"", "ADD", "DEL", "MOD"};
+    point("epoll_ctl");
+    file *epoll = must(epfd, EPOLL);
+    registration *g = file_of(fd) ? find_registration(epoll, fd) : NULL;
+    ex_trace("epoll_ctl(%s, %d)", names[what], fd);
+    errno = !file_of(fd) ? EBADF : what == EPOLL_CTL_ADD ? EEXIST : ENOENT;
+    if (!g || (g->fd >= 0) == (what == EPOLL_CTL_ADD))
+        return -1;
+    if (what == EPOLL_CTL_DEL)
+        g->fd = -1;
+    else
+        *g = (registration){.file = fds[fd] - 1, .fd = fd, .events = event->events,
+                            .data = event->data.u64, .listed = true};
+    return 0;
+}
+
+typedef struct sleep_call {
+    file *epoll;
+    const struct pollfd *pfds;
+    nfds_t n;
+    int64_t due; /* 0: do not sleep, INT64_MAX: for ever */
+    actor *who;
+} sleep_call;
+
+static uint32_t poll_state(const struct pollfd *pfd)
+{
+    const file *f = file_of(pfd->fd);
+    return f ? state_of(f) & ((uint32_t)pfd->events | POLLERR | POLLHUP) : (uint32_t)POLLNVAL;
+}
+
+static bool has_reason(void *arg)
+{
+    sleep_call *c = arg;
+    if (c->due <= ex_clock() || (c->who && c->who->interrupted))
+        return true;
+    if (c->epoll)
+        return has_events(c->epoll);
+    for (nfds_t i = 0; i < c->n; i++)
+        if (poll_state(&c->pfds[i]))
+            return true;
+    return false;
+}
+
+/* False: interrupted. */
+static bool sleep_until(sleep_call *c, const char *text)
+{
+    static ex_site sites[EX_ACTORS + 1];
+    ex_site *site = &sites[ex_self + 1];
+    *site = (ex_site){"kernel", 0, text};
+    op next = {.object = &ex_kernel_object, .write = true, .enabled = has_reason, .arg = c,
+               .site = site};
+    c->who = ex_self < 0 ? NULL : &ex_actors[ex_self];
+    if (c->who) {
+        next.reads[0] = &c->who->interrupted;
+        c->who->due = c->due;
+    }
+    if (c->due != 0 && c->due != INT64_MAX)
+        next.reads[1] = &ex_clock_object;
+    if (c->epoll)
+        c->epoll->inside++;
+    ex_point(&next);
+    if (c->epoll)
+        c->epoll->inside--;
+    sim_fence();
+    if (!c->who)
+        return true;
+    c->who->due = 0;
+    bool interrupted = c->who->interrupted && c->due != 0;
+    if (interrupted)
+        c->who->interrupted = false;
+    return !interrupted;
+}
+
+static int64_t due_in(int64_t timeout)
+{
+    return timeout < 0 ? INT64_MAX : timeout == 0 ? 0 : ex_clock() + timeout;
+}
+
+static int collect(file *epoll, struct epoll_event *events, int max)
+{
+    int n = 0;
+    for (int r = 0; r < REGS && n < max; r++) {
+        registration *g = &epoll->regs[r];
+        if (g->fd < 0 || !is_listed(g))
+            continue;
+        uint32_t state = state_of(&files[g->file]) & (g->events | EPOLLERR | EPOLLHUP);
+        g->listed = state && !(g->events & EPOLLET);
+        if (!state)
+            continue;
+        events[n].events = state;
+        events[n++].data.u64 = g->data;
+        ex_trace("   ... an event of descriptor %d: %s%s%s", g->fd, state & EPOLLIN ? "in " : "",
+                 state & EPOLLOUT ? "out " : "", state & EPOLLERR ? "error" : "");
+    }
+    return n;
+}
+
+static int wait_for_events(int epfd, struct epoll_event *events, int max, int64_t timeout)
+{
+    sleep_call c = {.epoll = must(epfd, EPOLL), .due = due_in(timeout)};
+    if (!sleep_until(&c, "epoll_wait")) {
+        ex_trace("epoll_wait is interrupted by a signal");
+        errno = EINTR;
+        return -1;
+    }
+    ex_trace("epoll_wait(timeout %lld) returns", (long long)timeout);
+    return collect(must(epfd, EPOLL), events, max);
+}
+
+int k_epoll_wait(int epfd, struct epoll_event *events, int max, int milliseconds)
+{
+    return wait_for_events(epfd, events, max, (int64_t)milliseconds * 1000000);
+}
+
+/* epoll_pwait2 */
+long k_syscall(long number, ...)
+{
+    va_list args;
+    va_start(args, number);
+    int epfd = va_arg(args, int);
+    struct epoll_event *events = va_arg(args, struct epoll_event *);
+    int max = va_arg(args, int);
+    const int64_t *ts = va_arg(args, const int64_t *);
+    va_end(args);
+    return wait_for_events(epfd, events, max, ts[0] * 1000000000 + ts[1]);
+}
+
+/* --- poll ------------------------------------------------------------------------------------- */
+
+int k_ppoll(struct pollfd *pfds, nfds_t n, const struct timespec *ts, const void *mask)
+{
+    (void)mask;
+    int64_t timeout = ts ? (int64_t)ts->tv_sec * 1000000000 + ts->tv_nsec : -1;
+    sleep_call c = {.pfds = pfds, .n = n, .due = due_in(timeout)};
+    int ready = 0;
+    if (!sleep_until(&c, "ppoll")) {
+        ex_trace("ppoll is interrupted by a signal");
+        errno = EINTR;
+        return -1;
+    }
+    ex_trace("ppoll(timeout %lld) returns", (long long)timeout);
+    for (nfds_t i = 0; i < n; i++) {
+        pfds[i].revents = (short)poll_state(&pfds[i]);
+        ready += pfds[i].revents != 0;
+        if (pfds[i].revents)
+            ex_trace("   ... descriptor %d: %#x", pfds[i].fd, (unsigned)pfds[i].revents);
+    }
+    return ready;
+}
+
+/* The lock of backend_poll.c. */
+static const ex_site backend_lock = {"backend_poll.c", 0, "the backend's lock"};
+static const ex_site backend_unlock = {"backend_poll.c", 0, "the backend's unlock"};
+
+int k_pthread_mutex_init(pthread_mutex_t *m, const void *attributes)
+{
+    (void)attributes;
+    np_mutex_init((np_mutex *)(void *)m);
+    return 0;
+}
+
+int k_pthread_mutex_lock(pthread_mutex_t *m)
+{
+    ex_lock((np_mutex *)(void *)m, &backend_lock);
+    return 0;
+}
+
+int k_pthread_mutex_unlock(pthread_mutex_t *m)
+{
+    ex_unlock((np_mutex *)(void *)m, &backend_unlock);
+    return 0;
+}
+
+/* --- for scenarios ---------------------------------------------------------------------------- */
+
+int k_socket(void)
+{
+    return new_file(SOCKET);
+}
+
+void k_send(int fd)
+{
+    point("send");
+    file *f = must(fd, SOCKET);
+    f->bytes++;
+    changed(f);
+    ex_trace("a byte arrives at %d", fd);
+}
+
+bool k_recv(int fd)
+{
+    point("recv");
+    file *f = must(fd, SOCKET);
+    bool got = f->bytes > 0;
+    f->bytes -= got;
+    ex_trace("recv(%d): %s", fd, got ? "a byte" : "EAGAIN");
+    return got;
+}
+
+void k_writable(int fd)
+{
+    point("room");
+    file *f = must(fd, SOCKET);
+    f->writable = true;
+    changed(f);
+    ex_trace("%d has room to write", fd);
+}
+
+void k_error(int fd)
+{
+    point("error");
+    file *f = must(fd, SOCKET);
+    f->error = true;
+    changed(f);
+    ex_trace("%d has an error", fd);
+}
+
+void k_user_close(int fd)
+{
+    k_close(fd);
+}
+
+int k_user_dup(int fd)
+{
+    point("dup");
+    int copy = new_file(SOCKET);
+    files[fds[copy] - 1].kind = FREE;
+    fds[copy] = fds[fd];
+    file_of(fd)->refs++;
+    return copy;
+}
+
+void k_wait_readable(int fd)
+{
+    struct pollfd pfd = {.fd = fd, .events = POLLIN};
+    k_ppoll(&pfd, 1, NULL, NULL);
+}
+
+/* A timer in the kernel counts as somebody who will wake: time may pass until it is due. */
+int64_t kernel_next_timer(void)
+{
+    int64_t first = INT64_MAX;
+    for (int i = 0; i < FILES; i++)
+        if (files[i].kind == TIMERFD && files[i].when > ex_clock() && files[i].when < first)
+            first = files[i].when;
+    return first;
+}
+
+/* After a fork: the threads that were inside are not in the child. */
+void kernel_forget_sleepers(void)
+{
+    for (int i = 0; i < FILES; i++)
+        files[i].inside = 0;
+}
+
+void kernel_reset(void)
+{
+    memset(fds, 0, sizeof fds);
+    for (int i = 0; i < FILES; i++)
+        files[i].kind = FREE;
+}
+
+void kernel_finish(void)
+{
+    for (int fd = 0; fd < FDS; fd++)
+        if (fds[fd] && file_of(fd)->kind != SOCKET)
+            ex_fail("descriptor %d of the poller was never closed", fd);
+}
+
+int k_pthread_atfork(void (*before)(void), void (*parent)(void), void (*child)(void))
+{
+    (void)before;
+    (void)parent;
+    (void)child;
+    return 0; /* fork_child calls them */
+}

@@ -1,0 +1,17 @@
+/* A kernel in miniature: what the backends call, under names of its own (explore.py defines
+ * epoll_wait to k_epoll_wait, and so on), and what scenarios do to descriptors. */
+#ifndef KERNEL_H
+#define KERNEL_H
+
+#include <stdbool.h>
+
+int k_socket(void);
+void k_send(int fd);       /* a byte comes in */
+bool k_recv(int fd);       /* take one; false: it would block */
+void k_writable(int fd);   /* there is room to write */
+void k_error(int fd);      /* EPOLLERR and nothing else */
+void k_user_close(int fd);
+int k_user_dup(int fd);    /* the file lives on under another number */
+void k_wait_readable(int fd); /* an event loop around a nested poller */
+
+#endif

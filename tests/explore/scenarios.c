@@ -1,0 +1,1099 @@
+/* The scenarios: two to four actors on one poller, and what must hold in every interleaving.
+ *
+ * That nobody waits for ever, that counts stay above zero, that no memory is used after its end,
+ * that no system call meets a descriptor that was closed, and that nothing is left in the end is
+ * checked in every execution and needs no word here.
+ */
+#include <string.h>
+
+#include "explore.h"
+#include "internal.h"
+#include "kernel.h"
+
+enum { DESCS = 3, FAR = 1000000 };
+
+/* What the poll backend reports is a level: nobody took the byte, so it is there again. */
+#define LEVEL (strcmp(ex_backend, "poll") == 0)
+
+static np_poller *p;
+static np_desc *d[DESCS];
+static int fd[DESCS], peer; /* peer: fd[0]'s file under another number */
+static int result[EX_ACTORS];
+static int64_t start, ended[EX_ACTORS];
+static bool flag[2];
+static int tokens_out[DESCS];
+static int withdrawn;
+
+/* --- before and after -------------------------------------------------------------------------- */
+
+static void with(int n)
+{
+    memset(result, -1, sizeof result);
+    memset(ended, 0, sizeof ended);
+    memset(flag, 0, sizeof flag);
+    memset(tokens_out, 0, sizeof tokens_out);
+    memset(d, 0, sizeof d);
+    withdrawn = 0;
+    start = ex_clock();
+    np_set_blocking_hooks(NULL, NULL);
+    EXPECT(np_poller_new(ex_backend, &p) == NP_OK);
+    for (int i = 0; i < n; i++) {
+        fd[i] = k_socket();
+        EXPECT(np_open(p, fd[i], &d[i]) == NP_OK);
+    }
+}
+
+static void one(void)
+{
+    with(1);
+}
+
+static void two(void)
+{
+    with(2);
+}
+
+static void three(void)
+{
+    with(3);
+}
+
+static void finish(void)
+{
+    np_stats stats;
+    np_poller_stats(p, &stats);
+    EXPECT(stats.parked_readers == 0 && stats.parked_writers == 0);
+    EXPECT(np_list_empty(&p->drivers) && np_list_empty(&p->followers));
+    for (int i = 0; i < DESCS; i++)
+        if (d[i]) {
+            np_close(d[i]);
+            np_desc_unref(d[i]);
+        }
+    np_token out[8];
+    EXPECT(np_take_ready(p, out, 8) == 0);
+    np_poller_stats(p, &stats);
+    EXPECT(stats.open == 0);
+    EXPECT(np_load(&p->refs) == 1);
+    np_poller_unref(p);
+}
+
+/* --- what actors do ---------------------------------------------------------------------------- */
+
+/* The loop of rule 1. */
+static int read_byte(int i)
+{
+    for (;;) {
+        int rc = np_reset(d[i], NP_READ);
+        if (rc != NP_OK || k_recv(fd[i]))
+            return rc;
+        rc = np_wait(d[i], NP_READ);
+        if (rc != NP_OK)
+            return rc;
+    }
+}
+
+static void end_with(int rc)
+{
+    result[ex_self] = rc;
+    ended[ex_self] = ex_clock();
+    ex_note("result %d", rc);
+}
+
+static void reads_0(void)
+{
+    end_with(read_byte(0));
+}
+static void reads_1(void)
+{
+    end_with(read_byte(1));
+}
+static void reads_2(void)
+{
+    end_with(read_byte(2));
+}
+static void waits_0(void)
+{
+    end_with(np_wait(d[0], NP_READ));
+}
+static void waits_1(void)
+{
+    end_with(np_wait(d[1], NP_READ));
+}
+static void waits_to_write_0(void)
+{
+    end_with(np_wait(d[0], NP_WRITE));
+}
+static void sends_0(void)
+{
+    k_send(fd[0]);
+}
+static void sends_1(void)
+{
+    k_send(fd[1]);
+}
+static void sends_0_1(void)
+{
+    k_send(fd[0]);
+    k_send(fd[1]);
+}
+static void sends_2_0_1(void)
+{
+    k_send(fd[2]);
+    k_send(fd[0]);
+    k_send(fd[1]);
+}
+static void closes_0(void)
+{
+    np_close(d[0]);
+}
+static void unblocks_0(void)
+{
+    np_unblock(d[0]);
+}
+static void deadline_100(void)
+{
+    EXPECT(np_set_deadline(d[0], 100, NP_READ) == NP_OK);
+}
+static void advances_100(void)
+{
+    ex_advance(100);
+}
+static void wakes(void)
+{
+    np_wake(p);
+}
+
+static void take(const np_token *out, int n)
+{
+    for (int i = 0; i < n; i++)
+        tokens_out[out[i]]++;
+}
+
+/* np_poll until the token i has come out. */
+static void poll_until_out(int i, int max)
+{
+    np_token out[4];
+    int n;
+    while (tokens_out[i] == 0) {
+        EXPECT(np_poll(p, -1, out, max, &n) == NP_OK);
+        take(out, n);
+        if (n == 0)
+            np_yield(); /* an early return is allowed, for ever is not */
+    }
+}
+
+/* A scheduler's wait on descriptor i, in the words of the contract. */
+static int scheduler_wait(int i)
+{
+    for (;;) {
+        int rc = np_park(d[i], NP_READ, (np_token)i, 0);
+        if (rc != NP_PARKED)
+            return rc;
+        tokens_out[i] = 0;
+        poll_until_out(i, 4);
+        EXPECT(tokens_out[i] == 1);
+        rc = np_resume(d[i], NP_READ, 0);
+        if (rc != NP_AGAIN)
+            return rc;
+    }
+}
+
+/* Is the notification still there, be it in the semaphore or in the kernel? */
+static bool ready_after_all(int i)
+{
+    np_token out[4];
+    int n, rc = np_park(d[i], NP_READ, (np_token)i, 0);
+    if (rc != NP_PARKED)
+        return rc == NP_OK;
+    EXPECT(np_poll(p, 0, out, 4, &n) == NP_OK);
+    if (n == 1)
+        return np_resume(d[i], NP_READ, 0) == NP_OK;
+    np_token token;
+    EXPECT(np_cancel(d[i], NP_READ, &token) == 1);
+    return false;
+}
+
+static void park_0(void)
+{
+    EXPECT(np_park(d[0], NP_READ, 0, 0) == NP_PARKED);
+}
+
+/* --- threads ---------------------------------------------------------------------------------- */
+
+static void all_ok(int n)
+{
+    for (int i = 0; i < n; i++)
+        EXPECT(result[i] == NP_OK);
+    finish();
+}
+
+static void first_ok(void)
+{
+    all_ok(1);
+}
+static void two_ok(void)
+{
+    all_ok(2);
+}
+static void three_ok(void)
+{
+    all_ok(3);
+}
+
+static void first_closed(void)
+{
+    EXPECT(result[0] == NP_CLOSED);
+    EXPECT(np_wait(d[0], NP_READ) == NP_CLOSED);
+    finish();
+}
+
+static void ok_or_closed(void)
+{
+    EXPECT(result[0] == NP_OK || result[0] == NP_CLOSED);
+    EXPECT(np_reset(d[0], NP_READ) == NP_CLOSED);
+    finish();
+}
+
+static void closed_and_ok(void)
+{
+    EXPECT(result[0] == NP_CLOSED && result[1] == NP_OK);
+    finish();
+}
+
+static void two_closed(void)
+{
+    EXPECT(result[0] == NP_CLOSED && result[1] == NP_CLOSED);
+    finish();
+}
+
+/* Whoever is done lets the other in. */
+static void waits_and_passes_on(void)
+{
+    int rc = np_wait(d[0], NP_READ);
+    end_with(rc);
+    if (rc == NP_OK)
+        k_send(fd[0]);
+}
+
+static void one_busy_at_most(void)
+{
+    EXPECT(result[0] == NP_OK || result[1] == NP_OK);
+    for (int i = 0; i < 2; i++)
+        EXPECT(result[i] == NP_OK || result[i] == NP_BUSY);
+    finish();
+}
+
+static void signals_first(void)
+{
+    ex_signal("first");
+}
+
+static void interrupted_and_ok(void)
+{
+    EXPECT(result[0] == NP_INTERRUPTED && result[1] == NP_OK);
+    finish();
+}
+
+static void waits_twice_0(void)
+{
+    int rc = np_wait(d[0], NP_READ);
+    while (rc == NP_INTERRUPTED)
+        rc = np_wait(d[0], NP_READ);
+    end_with(rc);
+}
+
+static void waits_canceled_0(void)
+{
+    end_with(np_wait_canceled(d[0], NP_READ));
+}
+
+static void closes_poller(void)
+{
+    np_poller_close(p);
+}
+
+static void error_0(void)
+{
+    k_error(fd[0]);
+}
+
+static void not_pollable(void)
+{
+    EXPECT(result[0] == NP_NOT_POLLABLE || result[0] == NP_OK); /* OK: go and meet it */
+    EXPECT(result[1] == NP_OK);
+    EXPECT(np_wait(d[0], NP_READ) == NP_NOT_POLLABLE && np_reset(d[0], NP_WRITE) == NP_OK);
+    finish();
+}
+
+/* --- deadlines -------------------------------------------------------------------------------- */
+
+static void one_with_deadline(void)
+{
+    with(1);
+    EXPECT(np_set_deadline(d[0], 100, NP_READ) == NP_OK);
+}
+
+static void one_with_far_deadline(void)
+{
+    with(1);
+    EXPECT(np_set_deadline(d[0], FAR, NP_READ) == NP_OK);
+}
+
+static void two_with_far_deadlines(void)
+{
+    with(2);
+    EXPECT(np_set_deadline(d[0], FAR, NP_READ) == NP_OK);
+    EXPECT(np_set_deadline(d[1], FAR, NP_READ) == NP_OK);
+}
+
+static void in_time(int who, int64_t after)
+{
+    EXPECT(result[who] == NP_TIMEOUT);
+    EXPECT(ended[who] >= start + after); /* never early */
+    EXPECT(ended[who] < start + FAR);    /* and not by the deadline that it replaced */
+}
+
+static void first_in_time(void)
+{
+    in_time(0, 100);
+    EXPECT(np_wait(d[0], NP_READ) == NP_TIMEOUT);
+    EXPECT(np_set_deadline(d[0], NP_NEVER, NP_READ) == NP_OK);
+    EXPECT(np_reset(d[0], NP_READ) == NP_OK);
+    finish();
+}
+
+static void waits_1_then_frees_0(void)
+{
+    end_with(np_wait(d[1], NP_READ));
+    k_send(fd[0]);
+}
+
+static void deadline_100_for_1(void)
+{
+    EXPECT(np_set_deadline(d[1], 100, NP_READ) == NP_OK);
+}
+
+static void second_in_time(void)
+{
+    in_time(1, 100);
+    EXPECT(result[0] == NP_OK);
+    finish();
+}
+
+static int64_t moved_at;
+
+static void moves_to_300(void)
+{
+    EXPECT(np_set_deadline(d[0], 300, NP_READ) == NP_OK);
+    moved_at = ex_clock();
+    ex_set(&flag[0]);
+}
+
+static void waits_from_whenever(void)
+{
+    bool moved = flag[0];
+    int rc = np_wait(d[0], NP_READ);
+    end_with(rc);
+    EXPECT(rc == NP_TIMEOUT);
+    EXPECT(ex_clock() >= start + (moved ? 300 : 100));
+}
+
+static void moved_deadline_counts(void)
+{
+    EXPECT(np_reset(d[0], NP_READ) == (ex_clock() >= moved_at + 300 ? NP_TIMEOUT : NP_OK) ||
+           ex_clock() < moved_at + 400);
+    finish();
+}
+
+/* The deadline is cleared under the waiter, so only the event may end the wait, unless the waiter
+ * came to know of the expiry first. */
+static void clears_then_sends(void)
+{
+    EXPECT(np_set_deadline(d[0], NP_NEVER, NP_READ) == NP_OK);
+    k_send(fd[0]);
+}
+
+static void ok_or_timeout_and_nothing_lost(void)
+{
+    EXPECT(result[0] == NP_OK || (result[0] == NP_TIMEOUT && ended[0] >= start + 100));
+    EXPECT(np_set_deadline(d[0], NP_NEVER, NP_READ) == NP_OK);
+    if (result[0] == NP_TIMEOUT)
+        EXPECT(ready_after_all(0));
+    else if (!LEVEL)
+        EXPECT(!ready_after_all(0)); /* consumed once */
+    finish();
+}
+
+static void resets_0(void)
+{
+    int rc = np_reset(d[0], NP_READ);
+    EXPECT(rc == NP_OK || (rc == NP_TIMEOUT && ex_clock() >= start + 100));
+    EXPECT(ex_clock() < start + 100 || np_reset(d[0], NP_READ) == NP_TIMEOUT);
+}
+
+static void fired_once(void)
+{
+    np_stats stats;
+    in_time(0, 100);
+    np_poller_stats(p, &stats);
+    EXPECT(stats.deadlines_fired == 1);
+    finish();
+}
+
+static void one_with_equal_deadlines(void)
+{
+    with(1);
+    EXPECT(np_set_deadline(d[0], 100, NP_READ | NP_WRITE) == NP_OK);
+}
+
+static void both_in_time(void)
+{
+    np_stats stats;
+    in_time(0, 100);
+    in_time(1, 100);
+    np_poller_stats(p, &stats);
+    EXPECT(stats.deadlines_fired == 1);
+    finish();
+}
+
+static void moves_read_to_300(void)
+{
+    np_set_deadline(d[0], 300, NP_READ);
+}
+
+static void writer_in_time(void)
+{
+    in_time(0, 100);
+    in_time(1, 100);
+    EXPECT(ended[1] < start + 300);
+    finish();
+}
+
+/* --- the slot's next owner ---------------------------------------------------------------------- */
+
+static void one_with_peer(void)
+{
+    with(1);
+    peer = k_user_dup(fd[0]);
+    park_0();
+}
+
+static void peer_sends(void)
+{
+    k_send(peer);
+}
+
+static void polls_once(void)
+{
+    np_token out[4];
+    int n, rc = np_poll(p, -1, out, 4, &n);
+    end_with(rc);
+    if (rc == NP_OK)
+        take(out, n);
+}
+
+static np_desc *reopen(void)
+{
+    np_desc *fresh = NULL;
+    k_user_close(fd[0]);
+    fd[0] = k_socket();
+    EXPECT(np_open(p, fd[0], &fresh) == NP_OK);
+    return fresh;
+}
+
+static void recycles(void)
+{
+    np_close(d[0]);
+    np_desc_unref(d[0]);
+    d[0] = NULL;
+    d[0] = reopen();
+    np_wake(p);
+}
+
+static void new_owner_untouched(void)
+{
+    np_token out[4];
+    EXPECT(tokens_out[0] + np_take_ready(p, out, 4) == 1); /* the old owner's, closed */
+    EXPECT(!np_is_ready(d[0], NP_READ));
+    EXPECT(np_reset(d[0], NP_READ) == NP_OK);
+    EXPECT(!ready_after_all(0));
+    k_send(fd[0]);
+    EXPECT(ready_after_all(0));
+    finish();
+}
+
+/* The file is closed behind our back and lives on elsewhere; its number is opened again. */
+static void replaces(void)
+{
+    d[1] = reopen();
+    np_wake(p);
+}
+
+static void replaced(void)
+{
+    np_token out[4];
+    EXPECT(tokens_out[0] + np_take_ready(p, out, 4) == 1);
+    EXPECT(np_reset(d[0], NP_READ) == NP_CLOSED);
+    np_close(d[0]);
+    EXPECT(!ready_after_all(1));
+    k_send(fd[0]);
+    EXPECT(ready_after_all(1));
+    finish();
+}
+
+static void parked_with_deadline(void)
+{
+    one_with_peer();
+    EXPECT(np_set_deadline(d[0], 100, NP_READ) == NP_OK);
+}
+
+static void drops_0(void)
+{
+    np_desc *mine = d[0];
+    d[0] = NULL;
+    np_desc_unref(mine);
+    np_wake(p);
+}
+
+static void dropped(void)
+{
+    np_token out[4];
+    tokens_out[0] += np_take_ready(p, out, 4);
+    EXPECT(tokens_out[0] == 1);
+    EXPECT(np_load(&p->refs) == 1); /* the slot went back */
+    finish();
+}
+
+/* --- tokens ----------------------------------------------------------------------------------- */
+
+static void schedules_0(void)
+{
+    end_with(scheduler_wait(0));
+}
+
+static void one_parked(void)
+{
+    with(1);
+    park_0();
+}
+
+static void cancels(void)
+{
+    np_token token = 99;
+    withdrawn = np_cancel(d[0], NP_READ, &token);
+    EXPECT(!withdrawn || token == 0);
+    np_wake(p);
+}
+
+static void withdrawn_or_out(void)
+{
+    np_token out[4];
+    int n;
+    EXPECT(np_poll(p, 0, out, 4, &n) == NP_OK);
+    EXPECT(tokens_out[0] + n == (withdrawn ? 0 : 1));
+    EXPECT(ready_after_all(0)); /* the notification stays for the next */
+    finish();
+}
+
+static void takes_token_0(void)
+{
+    poll_until_out(0, 4);
+    end_with(np_resume(d[0], NP_READ, 0));
+}
+
+static void token_once_and_ok(void)
+{
+    EXPECT(tokens_out[0] == 1 && result[0] == NP_OK);
+    finish();
+}
+
+static void just_resets_0(void)
+{
+    np_reset(d[0], NP_READ);
+}
+
+static void two_parked(void)
+{
+    with(2);
+    park_0();
+    EXPECT(np_park(d[1], NP_READ, 1, 0) == NP_PARKED);
+}
+
+static void takes_any_token(void)
+{
+    np_token out[1];
+    int n = 0;
+    for (;;) {
+        EXPECT(np_poll(p, -1, out, 1, &n) == NP_OK);
+        take(out, n);
+        if (n)
+            return;
+        np_yield();
+    }
+}
+
+static void takes_both_tokens(void)
+{
+    poll_until_out(0, 1);
+    poll_until_out(1, 1);
+}
+
+static void each_token_once(void)
+{
+    EXPECT(tokens_out[0] == 1 && tokens_out[1] == 1);
+    EXPECT(np_resume(d[0], NP_READ, 0) == NP_OK && np_resume(d[1], NP_READ, 0) == NP_OK);
+    finish();
+}
+
+/* Another scheduler parks on the same side while the first one's token is on its way. */
+static void parks_another(void)
+{
+    int rc = np_park(d[0], NP_READ, 1, 0);
+    end_with(rc);
+    if (rc == NP_PARKED)
+        poll_until_out(1, 4);
+}
+
+static void polls_for_token_0(void)
+{
+    poll_until_out(0, 4);
+    np_wake(p);
+}
+
+static void tokens_apart(void)
+{
+    np_token out[4];
+    int n = np_take_ready(p, out, 4);
+    take(out, n);
+    EXPECT(tokens_out[0] == 1);
+    EXPECT(result[1] == NP_PARKED ? tokens_out[1] == 1 : tokens_out[1] == 0);
+    finish();
+}
+
+static void waits_after_token(void)
+{
+    int rc = np_wait(d[0], NP_READ);
+    end_with(rc);
+}
+
+static void token_and_thread(void)
+{
+    np_token out[4];
+    take(out, np_take_ready(p, out, 4));
+    EXPECT(tokens_out[0] == 1);
+    EXPECT(result[1] == NP_OK || result[1] == NP_BUSY || result[1] == NP_TIMEOUT);
+    finish();
+}
+
+static void unblocks_softly(void)
+{
+    EXPECT(np_set_deadline(d[0], 0, NP_READ) == NP_OK);
+    EXPECT(np_set_deadline(d[0], NP_NEVER, NP_READ) == NP_OK);
+    k_send(fd[0]);
+}
+
+/* A scheduler that meets its deadline clears it and goes on: in the end it gets its byte. */
+static void schedules_against_deadlines(void)
+{
+    int rc;
+    while ((rc = scheduler_wait(0)) == NP_TIMEOUT) {
+        EXPECT(ex_clock() >= start + 100);
+        EXPECT(np_set_deadline(d[0], NP_NEVER, NP_READ) == NP_OK);
+    }
+    end_with(rc);
+}
+
+static void one_parked_beside_a_thread(void)
+{
+    with(2);
+    park_0();
+}
+
+static void parks_and_takes_unless_busy(void)
+{
+    int rc = scheduler_wait(0);
+    end_with(rc);
+    if (rc == NP_OK)
+        k_send(fd[0]);
+}
+
+static void polls_0(void)
+{
+    np_token out[4];
+    int n;
+    EXPECT(np_poll(p, 0, out, 4, &n) == NP_OK && n == 0);
+}
+
+static void polls_then_frees_thread(void)
+{
+    polls_once();
+    k_send(fd[0]);
+}
+
+static void polls_50_then_ends(void)
+{
+    np_token out[4];
+    int n;
+    int64_t before = ex_clock();
+    end_with(np_poll(p, 50, out, 4, &n));
+    EXPECT(ex_clock() <= before + 100);
+}
+
+static void thread_in_time(void)
+{
+    EXPECT(result[1] == NP_TIMEOUT && ended[1] >= start + 100 && ended[1] < start + FAR);
+    finish();
+}
+
+static void two_first_deadline(void)
+{
+    with(2);
+    EXPECT(np_set_deadline(d[1], 100, NP_READ) == NP_OK);
+}
+
+static void one_parked_far(void)
+{
+    one_parked();
+    EXPECT(np_set_deadline(d[0], FAR, NP_READ) == NP_OK);
+}
+
+static void polls_long(void)
+{
+    np_token out[4];
+    int n;
+    while (tokens_out[0] == 0) {
+        int rc = np_poll(p, 500, out, 4, &n);
+        EXPECT(rc == NP_OK);
+        take(out, n);
+        if (n == 0)
+            np_yield();
+    }
+    ended[ex_self] = ex_clock();
+    np_wake(p); /* the other goes too */
+}
+
+static void token_in_time(void)
+{
+    EXPECT(tokens_out[0] == 1);
+    EXPECT(ended[0] >= start + 100 && ended[0] <= start + 500);
+    EXPECT(np_resume(d[0], NP_READ, 0) == NP_TIMEOUT);
+    finish();
+}
+
+/* --- waking and closing the poller ------------------------------------------------------------- */
+
+static void wakes_twice(void)
+{
+    np_wake(p);
+    np_wake(p);
+}
+
+static void poll_ended(void)
+{
+    EXPECT(result[0] == NP_OK || result[0] == NP_CLOSED);
+    EXPECT(np_poll(p, -1, NULL, 0, &(int){0}) == NP_CLOSED);
+    finish();
+}
+
+static void polls_until_closed(void)
+{
+    np_token out[4];
+    int n, rc;
+    while ((rc = np_poll(p, -1, out, 4, &n)) == NP_OK) {
+        take(out, n);
+        np_yield();
+    }
+    end_with(rc);
+}
+
+static void all_closed(void)
+{
+    for (int i = 0; i < 3; i++)
+        EXPECT(result[i] == NP_CLOSED);
+    finish();
+}
+
+static void poll_and_token_closed(void)
+{
+    np_token out[4];
+    EXPECT(result[0] == NP_CLOSED);
+    tokens_out[0] += np_take_ready(p, out, 4);
+    EXPECT(tokens_out[0] == 1);
+    EXPECT(np_resume(d[0], NP_READ, 0) == NP_CLOSED);
+    finish();
+}
+
+static void opens_another(void)
+{
+    int number = k_socket();
+    np_desc *mine = NULL;
+    int rc = np_open(p, number, &mine);
+    end_with(rc);
+    EXPECT(rc == NP_OK || rc == NP_CLOSED);
+    if (rc == NP_OK) {
+        np_close(mine);
+        np_desc_unref(mine);
+    }
+}
+
+static void just_finish(void)
+{
+    finish();
+}
+
+/* --- nesting, a global lock, fork -------------------------------------------------------------- */
+
+static np_fd outer_fd;
+
+static void nested(void)
+{
+    two_parked();
+    EXPECT(np_poller_fileno(p, &outer_fd) == NP_OK);
+}
+
+static void outer_loop(void)
+{
+    np_token out[1];
+    int n;
+    while (tokens_out[0] == 0 || tokens_out[1] == 0) {
+        k_wait_readable((int)outer_fd);
+        EXPECT(np_poll(p, 0, out, 1, &n) == NP_OK);
+        take(out, n);
+        if (n == 0)
+            np_yield();
+    }
+}
+
+static void outer_done(void)
+{
+    EXPECT(tokens_out[0] == 1 && tokens_out[1] == 1);
+    finish();
+}
+
+static np_mutex global_lock;
+static const ex_site taken = {"host", 0, "the global lock"}, given = {"host", 0, "gives it back"};
+
+static void *give_global(void)
+{
+    ex_unlock(&global_lock, &given);
+    return NULL;
+}
+static void take_global(void *cookie)
+{
+    (void)cookie;
+    ex_lock(&global_lock, &taken);
+}
+
+static void with_global_lock(void)
+{
+    with(2);
+    np_mutex_init(&global_lock);
+    np_set_blocking_hooks(give_global, take_global);
+}
+
+static void under_global(void (*body)(void))
+{
+    ex_lock(&global_lock, &taken);
+    body();
+    ex_unlock(&global_lock, &given);
+}
+
+static void global_reads_0(void)
+{
+    under_global(reads_0);
+}
+static void global_schedules_1(void)
+{
+    ex_lock(&global_lock, &taken);
+    end_with(scheduler_wait(1));
+    ex_unlock(&global_lock, &given);
+}
+static void global_sends(void)
+{
+    under_global(sends_0_1);
+}
+static void global_done(void)
+{
+    np_set_blocking_hooks(NULL, NULL);
+    two_ok();
+}
+
+static void forks(void)
+{
+    fork_child();
+    ex_note("the child goes on");
+    k_send(fd[0]);
+    EXPECT(np_wait(d[0], NP_READ) == NP_OK);
+    np_wake(p);
+    polls_once();
+}
+
+static void two_with_room(void)
+{
+    with(2);
+    EXPECT(np_set_deadline(d[1], FAR, NP_READ) == NP_OK);
+}
+
+static void forked(void)
+{
+    EXPECT(result[2] == NP_OK);
+    EXPECT(np_is_parked(d[0], NP_READ) == 0 && np_is_parked(d[1], NP_READ) == 0);
+    ex_expect_leak(); /* what a thread inside poll(2) had on its stack has no owner in the child */
+    finish();
+}
+
+static void makes_room(void)
+{
+    k_writable(fd[0]);
+}
+
+/* --- all of them ------------------------------------------------------------------------------- */
+
+#define WHO(name, body) {name, body}
+
+const scenario scenarios[] = {
+    {"an_event_ends_a_wait", "a thread reads; a byte comes", one,
+     {WHO("reader", reads_0), WHO("peer", sends_0)}, first_ok, NULL},
+    {"two_threads_drive_in_turn", "the leader hands over", two,
+     {WHO("first", reads_0), WHO("second", reads_1), WHO("peer", sends_0_1)}, two_ok, NULL},
+    {"three_threads_drive_in_turn", "two followers, three events", three,
+     {WHO("first", reads_0), WHO("second", reads_1), WHO("third", reads_2),
+      WHO("peer", sends_2_0_1)}, three_ok, NULL},
+    {"reader_and_writer_are_independent", "one descriptor, both modes", one,
+     {WHO("reader", waits_0), WHO("writer", waits_to_write_0), WHO("peer", sends_0),
+      WHO("room", makes_room)}, two_ok, NULL},
+    {"a_second_waiter_is_refused", "the first is unharmed", one,
+     {WHO("first", waits_and_passes_on), WHO("second", waits_and_passes_on), WHO("peer", sends_0)},
+     one_busy_at_most, NULL},
+    {"a_thread_and_a_token_on_one_side", "one of them is refused, at most", one,
+     {WHO("thread", waits_and_passes_on), WHO("scheduler", parks_and_takes_unless_busy),
+      WHO("peer", sends_0)}, one_busy_at_most, NULL},
+    {"unblock_ends_a_wait", "and every later one", one,
+     {WHO("reader", waits_0), WHO("evicter", unblocks_0)}, first_closed, NULL},
+    {"close_ends_a_wait", "twice at once", one,
+     {WHO("reader", waits_0), WHO("closer", closes_0), WHO("closer 2", closes_0)}, first_closed,
+     NULL},
+    {"close_ends_reader_and_writer", "both", one,
+     {WHO("reader", waits_0), WHO("writer", waits_to_write_0), WHO("closer", closes_0)},
+     two_closed, NULL},
+    {"close_of_one_leaves_the_other", "the leader is closed, the follower leads", two,
+     {WHO("closed", waits_0), WHO("second", reads_1), WHO("closer", closes_0),
+      WHO("peer", sends_1)}, closed_and_ok, NULL},
+    {"close_against_an_event", "either, and closed ever after", one,
+     {WHO("reader", reads_0), WHO("peer", sends_0), WHO("closer", closes_0)}, ok_or_closed, NULL},
+    {"wait_canceled_ignores_unblock", "readiness alone ends it", one,
+     {WHO("waiter", waits_canceled_0), WHO("evicter", unblocks_0), WHO("peer", sends_0)},
+     first_ok, NULL},
+    {"wait_canceled_ends_with_close", "for readiness cannot come", one,
+     {WHO("waiter", waits_canceled_0), WHO("evicter", unblocks_0), WHO("closer", closes_0)},
+     first_closed, NULL},
+    {"an_error_event_is_for_readers", "the writer goes on to its write", one,
+     {WHO("reader", waits_0), WHO("writer", waits_to_write_0), WHO("peer", error_0)},
+     not_pollable, NULL},
+    {"a_signal_hands_over", "who is interrupted leaves nobody stranded", two,
+     {WHO("first", waits_0), WHO("second", reads_1), WHO("signal", signals_first),
+      WHO("peer", sends_1)}, interrupted_and_ok, NULL},
+    {"a_signal_loses_nothing", "an interrupted wait, taken up again", one,
+     {WHO("first", waits_twice_0), WHO("signal", signals_first), WHO("peer", sends_0)}, first_ok,
+     NULL},
+
+    {"a_deadline_reaches_the_waiter", "set while it parks", one_with_far_deadline,
+     {WHO("reader", waits_0), WHO("mover", deadline_100)}, first_in_time, NULL},
+    {"a_deadline_reaches_a_follower", "whoever drives must wake for it", two_with_far_deadlines,
+     {WHO("first", waits_0), WHO("second", waits_1_then_frees_0), WHO("mover", deadline_100_for_1)},
+     second_in_time, NULL},
+    {"a_deadline_moved_while_it_fires", "the new one counts", one_with_deadline,
+     {WHO("reader", waits_from_whenever), WHO("mover", moves_to_300), WHO("clock", advances_100)},
+     moved_deadline_counts, NULL},
+    {"a_deadline_cleared_while_it_fires", "the event ends the wait", one_with_deadline,
+     {WHO("reader", waits_0), WHO("mover", clears_then_sends), WHO("clock", advances_100)},
+     ok_or_timeout_and_nothing_lost, NULL},
+    {"a_deadline_against_an_event", "either, and the event is not lost", one_with_deadline,
+     {WHO("reader", waits_0), WHO("peer", sends_0), WHO("clock", advances_100)},
+     ok_or_timeout_and_nothing_lost, NULL},
+    {"expiry_is_seen_by_all", "the clock has passed it: one firing", one_with_deadline,
+     {WHO("reader", waits_0), WHO("other", resets_0), WHO("clock", advances_100)}, fired_once,
+     NULL},
+    {"equal_deadlines_fire_together", "one timer wakes both", one_with_equal_deadlines,
+     {WHO("reader", waits_0), WHO("writer", waits_to_write_0), WHO("clock", advances_100)},
+     both_in_time, NULL},
+    {"equal_deadlines_parted", "the write deadline stays", one_with_equal_deadlines,
+     {WHO("reader", waits_from_whenever), WHO("writer", waits_to_write_0),
+      WHO("mover", moves_read_to_300)}, writer_in_time, NULL},
+    {"a_poll_that_ends_leaves_deadlines_covered", "the thread drives on", two_first_deadline,
+     {WHO("poll", polls_50_then_ends), WHO("thread", waits_1)}, thread_in_time, NULL},
+    {"a_deadline_reaches_polls", "two of them, asleep", one_parked_far,
+     {WHO("poll", polls_long), WHO("other", polls_once), WHO("mover", deadline_100)},
+     token_in_time, NULL},
+
+    {"a_stale_event_reaches_nobody", "the slot has another owner", one_with_peer,
+     {WHO("driver", polls_once), WHO("peer", peer_sends), WHO("recycler", recycles)},
+     new_owner_untouched, NULL},
+    {"a_number_closed_underneath", "goes to the new owner", one_with_peer,
+     {WHO("driver", polls_once), WHO("peer", peer_sends), WHO("replacer", replaces)}, replaced,
+     NULL},
+    {"a_stale_deadline_fires_on_nobody", "the slot has another owner", parked_with_deadline,
+     {WHO("driver", polls_once), WHO("clock", advances_100), WHO("recycler", recycles)},
+     new_owner_untouched, NULL},
+    {"the_last_handle_goes_under_an_event", "the token comes out, the slot goes back",
+     one_with_peer,
+     {WHO("driver", polls_once), WHO("peer", peer_sends), WHO("dropper", drops_0)}, dropped, NULL},
+
+    {"a_token_comes_out_once", "and resume says ready", one,
+     {WHO("scheduler", schedules_0), WHO("peer", sends_0)}, first_ok, NULL},
+    {"cancel_against_an_event", "withdrawn or out, never both; the event stays", one_parked,
+     {WHO("driver", polls_once), WHO("peer", sends_0), WHO("canceller", cancels)},
+     withdrawn_or_out, NULL},
+    {"a_token_beside_one_on_its_way", "each comes out once, or is refused", one_parked,
+     {WHO("first", polls_for_token_0), WHO("second", parks_another),
+      WHO("mover", unblocks_softly)}, tokens_apart, NULL},
+    {"a_thread_beside_a_token_on_its_way", "each gets its own", one_parked,
+     {WHO("first", polls_for_token_0), WHO("thread", waits_after_token),
+      WHO("mover", unblocks_softly)}, token_and_thread, NULL},
+    {"reset_spares_the_news", "of a token on its way", one_parked,
+     {WHO("scheduler", takes_token_0), WHO("peer", sends_0), WHO("resetter", just_resets_0)},
+     token_once_and_ok, NULL},
+    {"unblock_brings_the_token_out", "of the poll that sleeps", one,
+     {WHO("scheduler", schedules_0), WHO("evicter", unblocks_0)}, first_closed, NULL},
+    {"a_token_against_deadlines", "fired and moved: park again", one_with_deadline,
+     {WHO("scheduler", schedules_against_deadlines), WHO("mover", clears_then_sends),
+      WHO("clock", advances_100)}, first_ok, NULL},
+    {"two_polls_share_the_tokens", "each comes out once", two_parked,
+     {WHO("poll", takes_any_token), WHO("poll 2", takes_any_token), WHO("peer", sends_0_1)},
+     each_token_once, NULL},
+    {"more_tokens_than_room", "the rest comes out next time", two_parked,
+     {WHO("poll", takes_both_tokens), WHO("peer", sends_0_1)}, each_token_once, NULL},
+    {"a_poll_that_returns_lets_a_thread_lead", "rule 12", one_parked_beside_a_thread,
+     {WHO("scheduler", takes_token_0), WHO("thread", reads_1), WHO("peer", sends_0_1)}, two_ok,
+     NULL},
+    {"a_poll_of_no_time_steals_nothing", "the one that sleeps is woken", one,
+     {WHO("sleeper", polls_once), WHO("other", polls_0), WHO("waker", wakes)}, first_ok, NULL},
+    {"a_wake_is_not_a_threads", "the poll returns, the thread waits on", one,
+     {WHO("poll", polls_then_frees_thread), WHO("thread", reads_0), WHO("waker", wakes)}, two_ok,
+     NULL},
+    {"wakes_before_a_poll_are_not_lost", "and may collapse", one,
+     {WHO("poll", polls_once), WHO("waker", wakes_twice)}, first_ok, NULL},
+
+    {"a_poller_closed_under_all", "threads and poll", two,
+     {WHO("first", waits_0), WHO("second", waits_1), WHO("poll", polls_until_closed),
+      WHO("closer", closes_poller)}, all_closed, NULL},
+    {"a_poller_closed_under_a_token", "the token comes out", one_parked,
+     {WHO("poll", polls_until_closed), WHO("peer", sends_0), WHO("closer", closes_poller)},
+     poll_and_token_closed, NULL},
+    {"wake_against_the_closing_poller", "as from a signal handler", one,
+     {WHO("poll", polls_once), WHO("waker", wakes_twice), WHO("closer", closes_poller)},
+     poll_ended, NULL},
+    {"open_against_the_closing_poller", "either", one,
+     {WHO("opener", opens_another), WHO("closer", closes_poller), WHO("waiter", waits_0)},
+     just_finish, NULL},
+
+    {"an_outer_loop_misses_nothing", "tokens and deadlines make it readable", nested,
+     {WHO("outer", outer_loop), WHO("evicter", unblocks_0), WHO("mover", deadline_100_for_1)},
+     outer_done, NULL},
+    {"a_global_lock_is_given_back", "where it blocks, and only there", with_global_lock,
+     {WHO("first", global_reads_0), WHO("scheduler", global_schedules_1),
+      WHO("peer", global_sends)}, global_done, NULL},
+    {"a_child_goes_on", "whatever the others were doing at the fork", two_with_room,
+     {WHO("first", waits_0), WHO("second", waits_1), WHO("forker", forks)}, forked, NULL},
+    {NULL},
+};

@@ -1,0 +1,378 @@
+/* What lies below the core, as operations of the explorer. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "explore.h"
+#include "netpoll.h"
+#include "sim.h"
+
+const char ex_clock_object, ex_kernel_object;
+
+/* --- memory ----------------------------------------------------------------------------------- */
+
+/* Nothing that was freed is used again within an execution, so that whoever still looks there is
+ * found out. */
+enum { ARENA = 1 << 20, GRAIN = 16 };
+static char arena[ARENA] __attribute__((aligned(4096)));
+static unsigned char state[ARENA / GRAIN]; /* 0: never given out, 1: in use, 2: freed */
+static size_t used;
+static int allocations;
+static bool leak_expected;
+
+void *sim_calloc(size_t n, size_t size)
+{
+    size_t bytes = (n * size + GRAIN + GRAIN - 1) / GRAIN * GRAIN; /* its size comes first */
+    if (used + bytes > ARENA)
+        ex_fail("the arena is too small");
+    char *p = arena + used;
+    memset(p, 0, bytes);
+    *(size_t *)(void *)p = bytes - GRAIN;
+    memset(state + used / GRAIN, 1, bytes / GRAIN);
+    used += bytes;
+    allocations++;
+    return p + GRAIN;
+}
+
+void *sim_malloc(size_t size)
+{
+    void *p = sim_calloc(1, size);
+    memset(p, 0xA5, size);
+    return p;
+}
+
+void sim_free(void *p)
+{
+    if (!p)
+        return;
+    size_t at = (size_t)((char *)p - arena);
+    if (at >= used || state[at / GRAIN] != 1)
+        ex_fail("freed twice, or never allocated");
+    size_t size = *(size_t *)(void *)((char *)p - GRAIN);
+    memset(state + at / GRAIN, 2, size / GRAIN);
+    memset(p, 0xDD, size);
+    allocations--;
+}
+
+void *sim_realloc(void *p, size_t size)
+{
+    void *fresh = sim_malloc(size);
+    if (p) {
+        size_t old = *(size_t *)(void *)((char *)p - GRAIN);
+        memcpy(fresh, p, old < size ? old : size);
+        sim_free(p);
+    }
+    return fresh;
+}
+
+void sim_check_address(const void *p)
+{
+    size_t at = (size_t)((const char *)p - arena);
+    if (at < ARENA && state[at / GRAIN] != 1)
+        ex_fail("use after free");
+    if (!ex_address_is_live(p))
+        ex_fail("use of a stack frame that is gone");
+}
+
+/* --- atomics ---------------------------------------------------------------------------------- */
+
+static void point(const void *object, bool write, const ex_site *site)
+{
+    op next = {.object = object, .write = write, .site = site};
+    ex_point(&next);
+    sim_check_address(object);
+}
+
+/* What was stored weakly becomes visible to the others. */
+void sim_fence(void)
+{
+    if (ex_self < 0)
+        return;
+    actor *a = &ex_actors[ex_self];
+    for (int i = 0; i < a->buffered; i++)
+        a->buffer[i].at->value = a->buffer[i].value;
+    a->buffered = 0;
+}
+
+static uint32_t visible(const np_atomic32 *at)
+{
+    if (ex_self >= 0)
+        for (int i = ex_actors[ex_self].buffered - 1; i >= 0; i--)
+            if (ex_actors[ex_self].buffer[i].at == at)
+                return ex_actors[ex_self].buffer[i].value;
+    return at->value;
+}
+
+uint32_t ex_load(const np_atomic32 *a, const ex_site *site)
+{
+    point(a, false, site);
+    uint32_t v = visible(a);
+    ex_trace("%s = %u", site->text, v);
+    return v;
+}
+
+void ex_store(np_atomic32 *a, uint32_t v, const ex_site *site)
+{
+    point(a, true, site);
+    sim_fence();
+    a->value = v;
+    ex_trace("%s: %u", site->text, v);
+}
+
+void ex_store_weak(np_atomic32 *a, uint32_t v, const ex_site *site)
+{
+    point(a, true, site);
+    if (ex_self >= 0 && ex_actors[ex_self].buffered < 8 && ex_choose(2) == 1) {
+        actor *self = &ex_actors[ex_self];
+        self->buffer[self->buffered].at = a;
+        self->buffer[self->buffered++].value = v;
+        ex_trace("%s: %u, delayed", site->text, v);
+    } else {
+        a->value = v;
+        ex_trace("%s: %u", site->text, v);
+    }
+}
+
+uint32_t ex_swap(np_atomic32 *a, uint32_t v, const ex_site *site)
+{
+    point(a, true, site);
+    sim_fence();
+    uint32_t old = a->value;
+    a->value = v;
+    ex_trace("%s = %u", site->text, old);
+    return old;
+}
+
+bool ex_cas(np_atomic32 *a, uint32_t from, uint32_t to, const ex_site *site)
+{
+    point(a, true, site);
+    sim_fence();
+    bool done = a->value == from;
+    ex_trace("%s: %s (it was %u)", site->text, done ? "done" : "no", a->value);
+    if (done)
+        a->value = to;
+    return done;
+}
+
+uint32_t ex_add(np_atomic32 *a, uint32_t by, const ex_site *site)
+{
+    point(a, true, site);
+    sim_fence();
+    uint32_t old = a->value;
+    a->value += by;
+    ex_trace("%s: %u -> %u", site->text, old, a->value);
+    if (old == 0 && by == UINT32_MAX)
+        ex_fail("a count fell below zero: %s", site->text);
+    return old;
+}
+
+int64_t ex_load64(const np_atomic64 *a, const ex_site *site)
+{
+    point(a, false, site);
+    ex_trace("%s = %lld", site->text, (long long)a->value);
+    return a->value;
+}
+
+void ex_store64(np_atomic64 *a, int64_t v, const ex_site *site)
+{
+    point(a, true, site);
+    sim_fence();
+    a->value = v;
+    ex_trace("%s: %lld", site->text, (long long)v);
+}
+
+/* --- locks ------------------------------------------------------------------------------------ */
+
+static bool is_free(void *m)
+{
+    return ((np_mutex *)m)->owner == 0;
+}
+
+void ex_lock(np_mutex *m, const ex_site *site)
+{
+    if (ex_self >= 0 && m->owner == ex_self + 2)
+        ex_fail("%s: the lock is its own already", site->text);
+    op next = {.object = m, .write = true, .enabled = is_free, .arg = m, .site = site};
+    ex_point(&next);
+    sim_check_address(m);
+    sim_fence();
+    m->owner = ex_self + 2;
+    ex_trace("%s", site->text);
+}
+
+void ex_unlock(np_mutex *m, const ex_site *site)
+{
+    op next = {.object = m, .write = true, .releases = true, .site = site};
+    ex_point(&next);
+    sim_check_address(m);
+    if (m->owner != ex_self + 2)
+        ex_fail("%s: the lock is not its own", site->text);
+    sim_fence();
+    m->owner = 0;
+    ex_trace("%s", site->text);
+}
+
+/* --- parking: a futex -------------------------------------------------------------------------- */
+
+typedef struct sleeper {
+    np_atomic32 *word;
+    bool woken;
+} sleeper;
+static sleeper sleepers[EX_ACTORS];
+
+static bool may_wake(void *arg)
+{
+    sleeper *s = arg;
+    return s->woken || ex_actors[s - sleepers].interrupted;
+}
+
+/* As the real one: it looks at the word again whenever it is woken. */
+int np_park_wait(np_atomic32 *word, uint32_t expected)
+{
+    static const ex_site look = {"park", 0, "np_park_wait: look"};
+    static const ex_site sleep = {"park", 0, "np_park_wait: asleep"};
+    sleeper *s = &sleepers[ex_self];
+
+    for (;;) {
+        point(word, true, &look);
+        sim_fence();
+        ex_trace("look at the word: %u", word->value);
+        if (word->value != expected)
+            return 0;
+        *s = (sleeper){.word = word, .woken = false};
+        op next = {.object = word, .write = true, .enabled = may_wake, .arg = s, .site = &sleep,
+                   .reads = {&ex_actors[ex_self].interrupted}};
+        ex_point(&next);
+        s->word = NULL;
+        if (!s->woken) {
+            ex_actors[ex_self].interrupted = false;
+            ex_trace("interrupted by a signal");
+            return -EINTR;
+        }
+        ex_trace("woken");
+    }
+}
+
+/* By address only: the word may be gone. */
+void np_unpark(np_atomic32 *word)
+{
+    static const ex_site site = {"park", 0, "np_unpark"};
+    op next = {.object = word, .write = true, .site = &site};
+
+    ex_point(&next);
+    sim_fence();
+    for (int i = 0; i < EX_ACTORS; i++)
+        if (sleepers[i].word == word && !sleepers[i].woken) {
+            sleepers[i].woken = true;
+            ex_trace("np_unpark: wakes %s", ex_actors[i].name);
+            return;
+        }
+    ex_trace("np_unpark: nobody sleeps there");
+}
+
+void np_yield(void)
+{
+    static const ex_site site = {"clock", 0, "np_yield"};
+    op next = {.yields = true, .site = &site};
+    ex_point(&next);
+    ex_trace("np_yield");
+}
+
+/* --- the clock -------------------------------------------------------------------------------- */
+
+static int64_t now;
+
+int64_t np_now(void)
+{
+    static const ex_site site = {"clock", 0, "np_now"};
+    op next = {.object = &ex_clock_object, .write = false, .site = &site};
+    ex_point(&next);
+    ex_trace("np_now = %lld", (long long)now);
+    return now;
+}
+
+int64_t ex_clock(void)
+{
+    return now;
+}
+
+void ex_advance(int64_t ns)
+{
+    static const ex_site site = {"scenario", 0, "the clock goes on"};
+    op next = {.object = &ex_clock_object, .write = true, .site = &site};
+    ex_point(&next);
+    now += ns;
+    ex_trace("the clock goes on to %lld", (long long)now);
+}
+
+/* All wait, and some with a timeout: it is over. */
+bool sim_next_instant(void)
+{
+    int64_t first = kernel_next_timer();
+    for (int i = 0; i < EX_ACTORS; i++)
+        if (ex_actors[i].alive && ex_actors[i].due > now && ex_actors[i].due < first)
+            first = ex_actors[i].due;
+    if (first == INT64_MAX)
+        return false;
+    now = first;
+    ex_note("time passes until %lld", (long long)now);
+    return true;
+}
+
+/* --- the scenario's own ------------------------------------------------------------------------ */
+
+static bool is_set(void *flag)
+{
+    return *(bool *)flag;
+}
+
+void ex_await(const bool *flag)
+{
+    static const ex_site site = {"scenario", 0, "await"};
+    op next = {.object = flag, .write = true, .enabled = is_set, .arg = (void *)(uintptr_t)flag,
+               .site = &site};
+    ex_point(&next);
+    ex_trace("goes on");
+}
+
+void ex_set(bool *flag)
+{
+    static const ex_site site = {"scenario", 0, "set"};
+    op next = {.object = flag, .write = true, .site = &site};
+    ex_point(&next);
+    *flag = true;
+    ex_trace("sets its flag");
+}
+
+void ex_signal(const char *name)
+{
+    static const ex_site site = {"scenario", 0, "signal"};
+    actor *a = ex_actors;
+    while (strcmp(a->name, name) != 0)
+        a++;
+    op next = {.object = &a->interrupted, .write = true, .site = &site};
+    ex_point(&next);
+    a->interrupted = true;
+    ex_trace("a signal for %s", name);
+}
+
+void sim_reset(void)
+{
+    memset(state, 0, used / GRAIN + 1);
+    memset(sleepers, 0, sizeof sleepers);
+    used = 0;
+    allocations = 0;
+    leak_expected = false;
+    now = 1000;
+}
+
+void ex_expect_leak(void)
+{
+    leak_expected = true;
+}
+
+void sim_finish(void)
+{
+    if (allocations != 0 && !leak_expected)
+        ex_fail("%d allocations were never freed", allocations);
+}

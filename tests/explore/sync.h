@@ -1,0 +1,80 @@
+/* Takes the place of csrc/sync.h in the explorer's build (it is forced in with -include): the same
+ * names, but each operation first asks the explorer who runs next, and knows its line for the trace.
+ */
+#ifndef NP_SYNC_H
+#define NP_SYNC_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* Structures, so that the compiler refuses an access that goes round the explorer. */
+typedef struct {
+    uint32_t value;
+} np_atomic32;
+typedef struct {
+    int64_t value;
+} np_atomic64;
+typedef struct {
+    int owner; /* actor + 1, 0: free */
+} np_mutex;
+#define NP_MUTEX_INIT                                                                              \
+    {                                                                                              \
+        0                                                                                          \
+    }
+
+/* Where in the source an operation stands. */
+typedef struct ex_site {
+    const char *file;
+    int line;
+    const char *text;
+} ex_site;
+
+uint32_t ex_load(const np_atomic32 *a, const ex_site *site);
+void ex_store(np_atomic32 *a, uint32_t v, const ex_site *site);
+void ex_store_weak(np_atomic32 *a, uint32_t v, const ex_site *site);
+uint32_t ex_swap(np_atomic32 *a, uint32_t v, const ex_site *site);
+bool ex_cas(np_atomic32 *a, uint32_t from, uint32_t to, const ex_site *site);
+uint32_t ex_add(np_atomic32 *a, uint32_t by, const ex_site *site);
+int64_t ex_load64(const np_atomic64 *a, const ex_site *site);
+void ex_store64(np_atomic64 *a, int64_t v, const ex_site *site);
+void ex_lock(np_mutex *m, const ex_site *site);
+void ex_unlock(np_mutex *m, const ex_site *site);
+int64_t ex_now(const ex_site *site);
+
+#define EX_AT(call)                                                                                \
+    __extension__({                                                                                \
+        static const ex_site at_ = {__FILE__, __LINE__, call};               \
+        ex_site_now = &at_;                                                                        \
+        &at_;                                                                                      \
+    })
+extern const ex_site *ex_site_now;
+
+#define np_load(a) ex_load((a), EX_AT("load(" #a ")"))
+#define np_store(a, v) ex_store((a), (v), EX_AT("store(" #a ")"))
+#define np_swap(a, v) ex_swap((a), (v), EX_AT("swap(" #a ")"))
+#define np_cas(a, from, to) ex_cas((a), (from), (to), EX_AT("cas(" #a ", " #from ", " #to ")"))
+#define np_inc(a) ex_add((a), 1, EX_AT("inc(" #a ")"))
+#define np_dec(a) ex_add((a), UINT32_MAX, EX_AT("dec(" #a ")"))
+#define np_load64(a) ex_load64((a), EX_AT("load64(" #a ")"))
+#define np_store64(a, v) ex_store64((a), (v), EX_AT("store64(" #a ")"))
+#define np_mutex_lock(m) ex_lock((m), EX_AT("lock(" #m ")"))
+#define np_mutex_unlock(m) ex_unlock((m), EX_AT("unlock(" #m ")"))
+
+/* A store that is not sequentially consistent: it may stay in its actor's store buffer until the
+ * next atomic read-modify-write, lock or system call.  Only planted bugs use it. */
+#define np_store_weak(a, v) ex_store_weak((a), (v), EX_AT("store_weak(" #a ")"))
+
+static inline void np_mutex_init(np_mutex *m)
+{
+    m->owner = 0;
+}
+static inline void np_mutex_destroy(np_mutex *m)
+{
+    (void)m;
+}
+
+int np_park_wait(np_atomic32 *word, uint32_t expected);
+void np_unpark(np_atomic32 *word);
+void np_yield(void);
+
+#endif
