@@ -1,4 +1,4 @@
-"""Fixtures, and the guards around every test: a watchdog, leaks of descriptors and threads, warnings."""
+"""Fixtures, and the guards around every test: a watchdog, leaks, warnings."""
 
 from __future__ import annotations
 
@@ -11,9 +11,8 @@ from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
-import pytest
-
 import netpoll
+import pytest
 from netpoll import Poller
 from support import HAS_GREENLET, GreenStage, Sockets, Stage, ThreadStage, open_fds
 
@@ -24,8 +23,12 @@ _stderr = os.dup(2)
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "rule(*numbers): the rules of the contract's section 2 that it proves")
-    config.addinivalue_line("markers", "allow_leak(reason): the test leaves descriptors or threads behind")
+    config.addinivalue_line(
+        "markers", "rule(*numbers): the rules of the contract's section 2 that it proves"
+    )
+    config.addinivalue_line(
+        "markers", "allow_leak(reason): the test leaves descriptors or threads behind"
+    )
     for action in (
         "error::ResourceWarning",
         "error::pytest.PytestUnraisableExceptionWarning",
@@ -36,7 +39,9 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_report_header() -> str:
     engine = "pure cffi" if os.environ.get("NETPOLL_PURE") == "1" else "C types"
-    return f"netpoll {netpoll.__version__}: backends {', '.join(netpoll.backends())}; engine: {engine}"
+    return (
+        f"netpoll {netpoll.__version__}: backends {', '.join(netpoll.backends())}; engine: {engine}"
+    )
 
 
 @pytest.hookimpl(hookwrapper=True)
@@ -105,10 +110,11 @@ def poller(backend: str) -> Iterator[Poller]:
 
 
 @pytest.fixture(params=["threads", "greenlets"])
-def stage(request: pytest.FixtureRequest) -> Stage:
+def stage(request: pytest.FixtureRequest, backend: str, monkeypatch: pytest.MonkeyPatch) -> Stage:
     """A scenario for either kind of actor."""
-    found: Stage = request.getfixturevalue(request.param)
-    return found
+    if request.param == "threads":
+        return ThreadStage(backend)
+    return _green_stage(backend, monkeypatch)
 
 
 @pytest.fixture
@@ -120,6 +126,10 @@ def threads(backend: str) -> Stage:
 @pytest.fixture
 def greenlets(backend: str, monkeypatch: pytest.MonkeyPatch) -> Stage:
     """A scenario about greenlets alone."""
+    return _green_stage(backend, monkeypatch)
+
+
+def _green_stage(backend: str, monkeypatch: pytest.MonkeyPatch) -> Stage:
     if not HAS_GREENLET:
         pytest.skip("greenlet is not installed")
     monkeypatch.setenv("NETPOLL_BACKEND", backend)  # a hub takes the default

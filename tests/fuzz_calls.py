@@ -1,8 +1,8 @@
 """A fuzzer: random calls from several threads on a shared pool of pollers, descriptors and tokens.
 
 It knows no right order of calls and makes every wrong one.  What it proves: the process does not
-crash, only documented exceptions come out, no token comes out twice, and everything can be closed in
-the end.  `python tests/fuzz_calls.py --seconds 600` runs for long.
+crash, only documented exceptions come out, no token comes out twice, and everything can be closed
+in the end.  `python tests/fuzz_calls.py --seconds 600` runs for long.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import threading
 import time
 from collections.abc import Sequence
 
-from netpoll import READ, WRITE, BusyError, Poller, PollDesc, PollError
+from netpoll import READ, WRITE, BusyError, PollDesc, Poller, PollError
 
 ALLOWED = (PollError, BusyError, ValueError, FileExistsError, NotImplementedError, BlockingIOError)
 TIMEOUTS = (None, -1, 0, 1e-9, 1e-6, 1e-4, 0.001, 5, 1e12, math.inf, math.nan)

@@ -1,9 +1,9 @@
 """What the tests share: bounded waits, actors that are threads or greenlets, sockets, subprocesses.
 
-A test that takes the fixture `stage` is a scenario.  It runs once with its actors as threads and once
-as greenlets, on every backend, and speaks to both through one class, `Stage`; under greenlets the
-whole test function runs inside a hub of its own.  Nothing here waits without a bound: a scenario that
-loses a wake-up fails with a message, it does not hang.
+A test that takes the fixture `stage` is a scenario.  It runs once with its actors as threads and
+once as greenlets, on every backend, and speaks to both through one class, `Stage`; under greenlets
+the whole test function runs inside a hub of its own.  Nothing here waits without a bound: a
+scenario that loses a wake-up fails with a message, it does not hang.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import contextlib
 import errno
 import math
 import os
-import signal
 import socket
 import subprocess
 import sys
@@ -27,8 +26,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
 
 import pytest
-
-from netpoll import READ, WRITE, Poller, PollDesc
+from netpoll import READ, WRITE, PollDesc, Poller
 
 T = TypeVar("T")
 
@@ -42,9 +40,6 @@ SCENARIO_LIMIT = 45.0
 WINDOWS = sys.platform == "win32"
 
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="the system has no fork")
-needs_alarm = pytest.mark.skipif(
-    not hasattr(signal, "setitimer"), reason="the system has no interval timer"
-)
 needs_sigint = pytest.mark.skipif(WINDOWS, reason="os.kill(pid, SIGINT) is POSIX")
 needs_fileno = pytest.mark.skipif(WINDOWS, reason="a poller has a descriptor on POSIX only")
 needs_fifo = pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="the system has no FIFOs")
@@ -235,7 +230,9 @@ class Stage(ABC):
     def until(self, condition: Callable[[], object], what: str, limit: float = LONG) -> None:
         until(condition, what, limit, self.sleep)
 
-    def until_parked(self, readers: int = 0, writers: int = 0, poller: Poller | None = None) -> None:
+    def until_parked(
+        self, readers: int = 0, writers: int = 0, poller: Poller | None = None
+    ) -> None:
         """Until exactly so many waiters are parked: whatever comes now must wake them."""
         poller = poller or self.poller
 
@@ -354,7 +351,7 @@ class GreenStage(Stage):
             self.sleep(0.002)
 
 
-# --- I/O in the shape of rule 1: reset, try, wait, try again -----------------------------------------
+# --- I/O in the shape of rule 1: reset, try, wait, try again --------------------------------------
 
 
 def read_some(desc: PollDesc, size: int = 65536) -> bytes:
@@ -542,7 +539,11 @@ PRELUDE = "import faulthandler; faulthandler.dump_traceback_later({limit}, exit=
 
 
 def python(
-    script: str, *args: str, backend: str | None = None, limit: float = 30, options: tuple[str, ...] = ()
+    script: str,
+    *args: str,
+    backend: str | None = None,
+    limit: float = 30,
+    options: tuple[str, ...] = (),
 ) -> subprocess.CompletedProcess[str]:
     """Run a script in a fresh interpreter that dumps its stacks and exits if it hangs."""
     env = dict(os.environ, PYTHONPATH=str(TESTS), PYTHONFAULTHANDLER="1")
@@ -551,11 +552,15 @@ def python(
     source = PRELUDE.format(limit=limit) + textwrap.dedent(script)
     # From 3.12 on a fork beside threads warns; here it is the point.
     command = [sys.executable, "-W", "ignore::DeprecationWarning", *options, "-c", source, *args]
-    return subprocess.run(command, env=env, capture_output=True, text=True, timeout=limit + 15)
+    return subprocess.run(
+        command, env=env, check=False, capture_output=True, text=True, timeout=limit + 15
+    )
 
 
 def check_python(script: str, *args: str, backend: str | None = None, limit: float = 30) -> str:
     """Run a script that must end well and say nothing on stderr; give what it printed."""
     done = python(script, *args, backend=backend, limit=limit)
-    assert (done.returncode, done.stderr) == (0, ""), f"{done.returncode}\n{done.stdout}\n{done.stderr}"
+    assert (done.returncode, done.stderr) == (0, ""), (
+        f"{done.returncode}\n{done.stdout}\n{done.stderr}"
+    )
     return done.stdout

@@ -9,19 +9,43 @@ import selectors
 from importlib import resources
 from importlib.metadata import version
 
-import pytest
-
 import netpoll
-from netpoll import READ, WRITE, Poller, PollDesc
+import pytest
+from netpoll import READ, WRITE, PollDesc, Poller
 from support import Sockets, Stage, ThreadTask, check_python, open_fds
 
 PUBLIC = {
-    "READ", "WRITE", "open", "default_poller", "backends", "is_poll_descriptor", "Poller", "PollDesc",
+    "READ", "WRITE", "open", "default_poller", "backends", "is_poll_descriptor", "Poller",
+    "PollDesc",
     "PollError", "ClosedError", "DeadlineExceeded", "NotPollableError", "BusyError", "__version__",
 }  # fmt: skip
-POLLER = "open poll wake fileno next_deadline is_poll_descriptor backend stats close".split()
-POLL_DESC = """fd fileno poller closed reset wait wait_canceled set_deadline deadline unblock close
-    park resume cancel""".split()
+POLLER = [
+    "open",
+    "poll",
+    "wake",
+    "fileno",
+    "next_deadline",
+    "is_poll_descriptor",
+    "backend",
+    "stats",
+    "close",
+]
+POLL_DESC = [
+    "fd",
+    "fileno",
+    "poller",
+    "closed",
+    "reset",
+    "wait",
+    "wait_canceled",
+    "set_deadline",
+    "deadline",
+    "unblock",
+    "close",
+    "park",
+    "resume",
+    "cancel",
+]
 
 
 def test_the_public_names_are_there() -> None:
@@ -43,8 +67,10 @@ def test_the_version_is_the_one_that_is_installed() -> None:
 
 def test_everything_public_is_documented() -> None:
     things = [getattr(netpoll, name) for name in PUBLIC - {"READ", "WRITE", "__version__"}]
-    things += [getattr(Poller, name) for name in POLLER] + [getattr(PollDesc, name) for name in POLL_DESC]
-    undocumented = [thing for thing in things if len((inspect.getdoc(thing) or "")) < 20]
+    things += [getattr(Poller, name) for name in POLLER] + [
+        getattr(PollDesc, name) for name in POLL_DESC
+    ]
+    undocumented = [thing for thing in things if len(inspect.getdoc(thing) or "") < 20]
     assert undocumented == []
     assert netpoll.__doc__
 
@@ -167,7 +193,9 @@ def test_stats_is_a_small_frozen_dataclass(poller: Poller) -> None:
     assert stats == poller.stats()
 
 
-def test_repr_of_a_descriptor_shows_number_state_and_deadlines(poller: Poller, sockets: Sockets) -> None:
+def test_repr_of_a_descriptor_shows_number_state_and_deadlines(
+    poller: Poller, sockets: Sockets
+) -> None:
     a, _ = sockets.pair()
     desc = poller.open(a)
     assert str(a.fileno()) in repr(desc)

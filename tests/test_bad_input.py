@@ -10,19 +10,20 @@ import socket
 from collections.abc import Callable
 from pathlib import Path
 
-import pytest
-
 import netpoll
-from netpoll import READ, WRITE, BusyError, NotPollableError, Poller, PollDesc, PollError
+import pytest
+from netpoll import READ, WRITE, BusyError, NotPollableError, PollDesc, Poller, PollError
 from support import Sockets, check_python, needs_linux, take_tokens
 
 pytestmark = pytest.mark.rule(17)
 
 
-# --- open ---------------------------------------------------------------------------------------------
+# --- open -----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("fd", [-1, -2, -(1 << 31), 1 << 20, (1 << 31) - 1, 1 << 31, 1 << 63, 1 << 64, 10**30, -(10**30)])
+@pytest.mark.parametrize(
+    "fd", [-1, -2, -(1 << 31), 1 << 20, (1 << 31) - 1, 1 << 31, 1 << 63, 1 << 64, 10**30, -(10**30)]
+)
 def test_a_number_that_is_no_descriptor_is_ebadf(poller: Poller, fd: int) -> None:
     with pytest.raises(OSError) as caught:
         poller.open(fd)
@@ -62,7 +63,11 @@ class _Fileno:
         return self.answer
 
 
-@pytest.mark.parametrize("file", [None, "0", b"0", 1.0, object(), [], _Fileno("0"), _Fileno(None), _Fileno(1.5)], ids=repr)
+@pytest.mark.parametrize(
+    "file",
+    [None, "0", b"0", 1.0, object(), [], _Fileno("0"), _Fileno(None), _Fileno(1.5)],
+    ids=repr,
+)
 def test_what_is_neither_a_number_nor_a_file_is_a_type_error(poller: Poller, file: object) -> None:
     with pytest.raises(TypeError):
         poller.open(file)  # type: ignore[arg-type]
@@ -107,7 +112,9 @@ def test_other_kinds_that_the_kernel_cannot_poll(poller: Poller, path: str) -> N
         os.close(fd)
 
 
-def test_the_same_descriptor_twice_is_refused_and_the_first_works_on(poller: Poller, sockets: Sockets) -> None:
+def test_the_same_descriptor_twice_is_refused_and_the_first_works_on(
+    poller: Poller, sockets: Sockets
+) -> None:
     a, b = sockets.pair()
     with poller.open(a) as desc:
         for _ in range(3):
@@ -143,7 +150,7 @@ def test_one_descriptor_on_two_pollers(backend: str, sockets: Sockets) -> None:
             poller.close()
 
 
-# --- modes ------------------------------------------------------------------------------------------
+# --- modes ----------------------------------------------------------------------------------------
 
 ONE_MODE: dict[str, Callable[[PollDesc, int], object]] = {
     "wait": lambda desc, mode: desc.wait(mode),
@@ -158,7 +165,9 @@ ONE_MODE: dict[str, Callable[[PollDesc, int], object]] = {
 
 @pytest.mark.parametrize("call", ONE_MODE)
 @pytest.mark.parametrize("bad", [0, 3, 4, -1, 1 << 32, (1 << 32) + 1, 1 << 64, 10**30])
-def test_a_call_about_one_mode_takes_read_or_write(poller: Poller, sockets: Sockets, call: str, bad: int) -> None:
+def test_a_call_about_one_mode_takes_read_or_write(
+    poller: Poller, sockets: Sockets, call: str, bad: int
+) -> None:
     a, _ = sockets.pair()
     with poller.open(a) as desc, pytest.raises(ValueError, match=str(a.fileno())):
         ONE_MODE[call](desc, bad)
@@ -166,7 +175,9 @@ def test_a_call_about_one_mode_takes_read_or_write(poller: Poller, sockets: Sock
 
 @pytest.mark.parametrize("call", ONE_MODE)
 @pytest.mark.parametrize("bad", ["r", None, 1.0, [1]])
-def test_a_mode_that_is_no_number_is_refused(poller: Poller, sockets: Sockets, call: str, bad: object) -> None:
+def test_a_mode_that_is_no_number_is_refused(
+    poller: Poller, sockets: Sockets, call: str, bad: object
+) -> None:
     a, _ = sockets.pair()
     with poller.open(a) as desc, pytest.raises((TypeError, ValueError)):
         ONE_MODE[call](desc, bad)  # type: ignore[arg-type]
@@ -185,7 +196,9 @@ def test_set_deadline_takes_read_write_or_both(poller: Poller, sockets: Sockets,
 
 
 @pytest.mark.parametrize("bad", ["1", b"1", [], object(), 1j])
-def test_a_deadline_that_is_no_number_is_a_type_error(poller: Poller, sockets: Sockets, bad: object) -> None:
+def test_a_deadline_that_is_no_number_is_a_type_error(
+    poller: Poller, sockets: Sockets, bad: object
+) -> None:
     a, _ = sockets.pair()
     with poller.open(a) as desc:
         with pytest.raises(TypeError):
@@ -193,7 +206,7 @@ def test_a_deadline_that_is_no_number_is_a_type_error(poller: Poller, sockets: S
         assert desc.deadline(READ) is None
 
 
-# --- pollers ----------------------------------------------------------------------------------------
+# --- pollers --------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", ["", "nope", "EPOLL", "epoll\0", "select", "é", "x" * 10_000])
@@ -258,7 +271,7 @@ def test_is_poll_descriptor_of_nonsense_is_false(poller: Poller, fd: int) -> Non
         assert error.errno == errno.EBADF
 
 
-# --- objects that were never made properly ------------------------------------------------------------
+# --- objects that were never made properly --------------------------------------------------------
 
 
 def test_half_made_objects_raise_and_do_not_crash(backend: str) -> None:
@@ -296,8 +309,9 @@ def test_half_made_objects_raise_and_do_not_crash(backend: str) -> None:
                 pass
 
         for make in (
-            lambda: Poller.__new__(Poller), NoInit, lambda: PollDesc.__new__(PollDesc), PollDesc, NoDescInit,
-            lambda: PollDesc(3), lambda: PollDesc(None), lambda: PollDesc(Poller.__new__(Poller), 0),
+            lambda: Poller.__new__(Poller), NoInit, lambda: PollDesc.__new__(PollDesc), PollDesc,
+            NoDescInit, lambda: PollDesc(3), lambda: PollDesc(None),
+            lambda: PollDesc(Poller.__new__(Poller), 0),
         ):
             try:
                 thing = make()
@@ -322,7 +336,10 @@ def test_half_made_objects_raise_and_do_not_crash(backend: str) -> None:
 
 
 def test_errors_are_made_like_any_os_error() -> None:
-    for kind, number in ((netpoll.ClosedError, errno.EBADF), (netpoll.DeadlineExceeded, errno.ETIMEDOUT)):
+    for kind, number in (
+        (netpoll.ClosedError, errno.EBADF),
+        (netpoll.DeadlineExceeded, errno.ETIMEDOUT),
+    ):
         error = kind(number, "text")
         assert error.errno == number and isinstance(error, PollError)
         again = pickle.loads(pickle.dumps(error))

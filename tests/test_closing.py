@@ -1,15 +1,25 @@
-"""Closing wins: it ends every wait, from anywhere, and what is kept afterwards touches nobody else."""
+"""Closing wins: it ends every wait, from anywhere; a handle kept afterwards touches nobody else."""
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import random
 import socket
+from functools import partial
 
 import pytest
-
-from netpoll import READ, WRITE, ClosedError, DeadlineExceeded, NotPollableError, Poller, PollDesc, PollError
+from netpoll import (
+    READ,
+    WRITE,
+    ClosedError,
+    DeadlineExceeded,
+    NotPollableError,
+    PollDesc,
+    Poller,
+    PollError,
+)
 from support import (
     LONG,
     PAUSE,
@@ -33,7 +43,7 @@ def ending(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-# --- a wait ends --------------------------------------------------------------------------------------
+# --- a wait ends ----------------------------------------------------------------------------------
 
 
 @pytest.mark.rule(8)
@@ -62,7 +72,9 @@ def test_closing_ends_reader_and_writer(stage: Stage, sockets: Sockets, ending: 
 
 
 @pytest.mark.rule(8, 11)
-def test_closing_from_another_thread_ends_a_wait(stage: Stage, sockets: Sockets, mode: int, ending: str) -> None:
+def test_closing_from_another_thread_ends_a_wait(
+    stage: Stage, sockets: Sockets, mode: int, ending: str
+) -> None:
     desc, _ = blocked(stage.open, sockets, mode)
     waiter = stage.spawn(desc.wait, mode)
     stage.stays_blocked(waiter, seconds=0.01)
@@ -71,7 +83,9 @@ def test_closing_from_another_thread_ends_a_wait(stage: Stage, sockets: Sockets,
 
 
 @pytest.mark.rule(8)
-def test_closing_ends_later_waits_too(stage: Stage, sockets: Sockets, mode: int, ending: str) -> None:
+def test_closing_ends_later_waits_too(
+    stage: Stage, sockets: Sockets, mode: int, ending: str
+) -> None:
     desc, make_ready = blocked(stage.open, sockets, mode)
     make_ready()
     stage.settle()
@@ -144,11 +158,13 @@ def test_a_wait_canceled_is_ended_by_close(stage: Stage, sockets: Sockets, mode:
     waiter.raises(ClosedError)
 
 
-# --- which error --------------------------------------------------------------------------------------
+# --- which error ----------------------------------------------------------------------------------
 
 
 @pytest.mark.rule(7)
-def test_closed_is_reported_before_expired(stage: Stage, sockets: Sockets, mode: int, ending: str) -> None:
+def test_closed_is_reported_before_expired(
+    stage: Stage, sockets: Sockets, mode: int, ending: str
+) -> None:
     desc, make_ready = blocked(stage.open, sockets, mode)
     make_ready()
     desc.set_deadline(-1)
@@ -161,7 +177,9 @@ def test_closed_is_reported_before_expired(stage: Stage, sockets: Sockets, mode:
 
 
 @pytest.mark.rule(7)
-def test_a_waiter_that_is_both_expired_and_closed_reports_closed(greenlets: Stage, sockets: Sockets) -> None:
+def test_a_waiter_that_is_both_expired_and_closed_reports_closed(
+    greenlets: Stage, sockets: Sockets
+) -> None:
     """The waiter cannot run between the two calls: it sees both."""
     a, _ = sockets.pair()
     desc = greenlets.open(a)
@@ -173,7 +191,9 @@ def test_a_waiter_that_is_both_expired_and_closed_reports_closed(greenlets: Stag
 
 
 @pytest.mark.rule(7)
-def test_a_token_that_is_both_expired_and_closed_reports_closed(poller: Poller, sockets: Sockets) -> None:
+def test_a_token_that_is_both_expired_and_closed_reports_closed(
+    poller: Poller, sockets: Sockets
+) -> None:
     a, _ = sockets.pair()
     with poller.open(a) as desc:
         assert desc.park(READ, "token")
@@ -192,10 +212,17 @@ def _broken_pipe(sockets: Sockets) -> int:
     return w
 
 
+def _meet_the_event(stage: Stage, desc: PollDesc) -> None:
+    """The event makes the reader ready, as in Go: the wait that it ends is not yet an error."""
+    with contextlib.suppress(NotPollableError):
+        stage.wait(desc, READ)
+
+
 @needs_linux
 @pytest.mark.rule(7)
 def test_an_error_event_alone_is_reported_to_the_reader(stage: Stage, sockets: Sockets) -> None:
     desc = stage.open(_broken_pipe(sockets))
+    _meet_the_event(stage, desc)
     error = stage.spawn(desc.wait, READ).raises(NotPollableError)
     assert isinstance(error, PollError) and str(desc.fd) in str(error)
     with pytest.raises(NotPollableError):
@@ -213,17 +240,17 @@ def test_an_error_event_alone_ends_a_parked_readers_wait(stage: Stage, sockets: 
     os.close(r)
     with pytest.raises(BrokenPipeError):
         writer.result()
-    # The reader was woken by the event: whether it reads that as ready or as an error is decided by
-    # the error bit, which is published before the waiter is woken.
-    reader.join(LONG)
-    assert reader.done
+    with contextlib.suppress(NotPollableError):
+        reader.result()
     with pytest.raises(NotPollableError):
         desc.reset(READ)
 
 
 @needs_linux
 @pytest.mark.rule(7)
-def test_an_error_event_alone_lets_the_writer_meet_it_in_its_write(stage: Stage, sockets: Sockets) -> None:
+def test_an_error_event_alone_lets_the_writer_meet_it_in_its_write(
+    stage: Stage, sockets: Sockets
+) -> None:
     desc = stage.open(_broken_pipe(sockets))
     stage.wait(desc, WRITE)
     desc.reset(WRITE)
@@ -233,8 +260,11 @@ def test_an_error_event_alone_lets_the_writer_meet_it_in_its_write(stage: Stage,
 
 @needs_linux
 @pytest.mark.rule(7)
-def test_expired_and_closed_are_reported_before_an_error_event(stage: Stage, sockets: Sockets) -> None:
+def test_expired_and_closed_are_reported_before_an_error_event(
+    stage: Stage, sockets: Sockets
+) -> None:
     desc = stage.open(_broken_pipe(sockets))
+    _meet_the_event(stage, desc)
     stage.spawn(desc.wait, READ).raises(NotPollableError)
     desc.set_deadline(-1)
     stage.spawn(desc.wait, READ).raises(DeadlineExceeded)
@@ -262,7 +292,7 @@ def test_an_error_event_does_not_stay_with_the_slot(poller: Poller, sockets: Soc
             desc.reset(READ)
 
 
-# --- handles kept afterwards ------------------------------------------------------------------------
+# --- handles kept afterwards ----------------------------------------------------------------------
 
 
 def _poke(desc: PollDesc) -> None:
@@ -290,7 +320,9 @@ def _poke(desc: PollDesc) -> None:
 
 
 @pytest.mark.rule(9)
-def test_a_handle_kept_after_close_touches_nobody_elses_state(stage: Stage, sockets: Sockets) -> None:
+def test_a_handle_kept_after_close_touches_nobody_elses_state(
+    stage: Stage, sockets: Sockets
+) -> None:
     """The number, the registration and very likely the slot belong to the next descriptor."""
     a, b = sockets.pair()
     old = stage.open(a)
@@ -329,7 +361,7 @@ def test_a_closed_handle_keeps_its_number_for_messages(poller: Poller, sockets: 
         desc.reset(READ)
 
 
-# --- the poller closes ------------------------------------------------------------------------------
+# --- the poller closes ----------------------------------------------------------------------------
 
 
 @pytest.mark.rule(8)
@@ -349,7 +381,9 @@ def test_a_poller_that_closes_ends_every_wait(stage: Stage, sockets: Sockets) ->
 
 @pytest.mark.rule(8)
 @pytest.mark.parametrize("timeout", [None, 100])
-def test_a_poller_that_closes_ends_the_polls_in_progress(threads: Stage, timeout: float | None) -> None:
+def test_a_poller_that_closes_ends_the_polls_in_progress(
+    threads: Stage, timeout: float | None
+) -> None:
     poller = threads.new_poller()
     polling = [threads.spawn(poller.poll, timeout) for _ in range(3)]
     threads.stays_blocked(*polling)
@@ -374,7 +408,12 @@ def test_a_closed_poller_refuses(poller: Poller, sockets: Sockets) -> None:
     desc.close()
     repr(poller)
     assert poller.stats().open == 0
-    for maybe in (poller.wake, poller.next_deadline, poller.fileno, lambda: poller.is_poll_descriptor(0)):
+    for maybe in (
+        poller.wake,
+        poller.next_deadline,
+        poller.fileno,
+        lambda: poller.is_poll_descriptor(0),
+    ):
         try:
             maybe()
         except (ClosedError, NotImplementedError):
@@ -382,7 +421,9 @@ def test_a_closed_poller_refuses(poller: Poller, sockets: Sockets) -> None:
 
 
 @pytest.mark.rule(8)
-def test_a_poller_gives_its_descriptors_back_although_handles_are_kept(backend: str, sockets: Sockets) -> None:
+def test_a_poller_gives_its_descriptors_back_although_handles_are_kept(
+    backend: str, sockets: Sockets
+) -> None:
     """The guard around every test counts descriptors; here the handles outlive the poller."""
     a, _ = sockets.pair()
     before = open_fds()
@@ -401,7 +442,7 @@ def test_a_poller_is_a_context_manager(backend: str) -> None:
         poller.poll(0)
 
 
-# --- races --------------------------------------------------------------------------------------------
+# --- races ----------------------------------------------------------------------------------------
 
 
 @pytest.mark.rule(8, 9, 17)
@@ -415,7 +456,7 @@ def test_close_unblock_and_deadlines_race_with_waiters(stage: Stage, sockets: So
         waiters = [stage.spawn(desc.wait, mode) for mode in (READ, WRITE)]
         if chance.random() < 0.5:
             stage.until_parked(readers=1, writers=1)
-        calls = [desc.close, desc.close, desc.unblock, lambda: _move(desc), lambda: b.send(b"x")]
+        calls = [desc.close, desc.close, desc.unblock, partial(_move, desc), partial(b.send, b"x")]
         chance.shuffle(calls)
         meddlers = [stage.thread(call) for call in calls]
         for meddler in meddlers:
@@ -479,7 +520,7 @@ def test_a_waiter_may_close_what_it_waited_on(stage: Stage, sockets: Sockets) ->
 @pytest.mark.rule(9)
 def test_closing_the_socket_first_is_survived(stage: Stage, sockets: Sockets) -> None:
     """Wrong order, but it happens: the number is gone when the descriptor closes."""
-    a, b = sockets.pair()
+    a, _ = sockets.pair()
     desc = stage.open(a)
     number = a.fileno()
     a.close()

@@ -1,4 +1,4 @@
-"""Deadlines are instants that anyone may move; they are never early and work even if nobody drives."""
+"""Deadlines are instants that anyone may move, never early, and kept even if nobody drives."""
 
 from __future__ import annotations
 
@@ -9,9 +9,19 @@ import statistics
 import time
 
 import pytest
-
 from netpoll import READ, WRITE, DeadlineExceeded, Poller, PollError
-from support import LONG, PAUSE, Sockets, Stage, blocked, fill, never_early, now_ns, read_some, take_tokens
+from support import (
+    LONG,
+    PAUSE,
+    Sockets,
+    Stage,
+    blocked,
+    fill,
+    never_early,
+    now_ns,
+    read_some,
+    take_tokens,
+)
 
 BOTH = READ | WRITE
 
@@ -101,7 +111,9 @@ def test_a_deadline_binds_later_waits_as_well(stage: Stage, sockets: Sockets) ->
 
 
 @pytest.mark.rule(6)
-def test_expiry_is_seen_although_nobody_drives_the_poller(poller: Poller, sockets: Sockets, mode: int) -> None:
+def test_expiry_is_seen_although_nobody_drives_the_poller(
+    poller: Poller, sockets: Sockets, mode: int
+) -> None:
     desc, make_ready = blocked(poller.open, sockets, mode)
     with desc:
         make_ready()
@@ -154,7 +166,9 @@ def test_a_deadline_in_the_past_expires_at_once_even_if_the_descriptor_is_ready(
 
 @pytest.mark.rule(3)
 @pytest.mark.parametrize("timeout", [-1, 0, 1e-9, 0.001])
-def test_a_deadline_set_under_a_waiter_wakes_it(stage: Stage, sockets: Sockets, mode: int, timeout: float) -> None:
+def test_a_deadline_set_under_a_waiter_wakes_it(
+    stage: Stage, sockets: Sockets, mode: int, timeout: float
+) -> None:
     desc, _ = blocked(stage.open, sockets, mode)
     waiter = stage.spawn(desc.wait, mode)
     stage.stays_blocked(waiter, seconds=0.01)
@@ -164,7 +178,9 @@ def test_a_deadline_set_under_a_waiter_wakes_it(stage: Stage, sockets: Sockets, 
 
 @pytest.mark.rule(5)
 @pytest.mark.parametrize("timeout", [1e-9, 2e-9, 1e-8, 1e-7, 1e-6, 1e-5, 5e-324])
-def test_tiny_deadlines_expire_and_are_not_early(stage: Stage, sockets: Sockets, timeout: float) -> None:
+def test_tiny_deadlines_expire_and_are_not_early(
+    stage: Stage, sockets: Sockets, timeout: float
+) -> None:
     a, _ = sockets.pair()
     desc = stage.open(a)
     for _ in range(5):
@@ -210,11 +226,13 @@ def test_nan_is_refused_and_changes_nothing(poller: Poller, sockets: Sockets) ->
         assert desc.deadline(WRITE) is None
 
 
-# --- moved under a waiter -----------------------------------------------------------------------------
+# --- moved under a waiter -------------------------------------------------------------------------
 
 
 @pytest.mark.rule(4)
-def test_a_deadline_shortened_under_a_waiter_applies_to_it(stage: Stage, sockets: Sockets, mode: int) -> None:
+def test_a_deadline_shortened_under_a_waiter_applies_to_it(
+    stage: Stage, sockets: Sockets, mode: int
+) -> None:
     desc, _ = blocked(stage.open, sockets, mode)
     desc.set_deadline(100)
     waiter = stage.spawn(desc.wait, mode)
@@ -225,7 +243,9 @@ def test_a_deadline_shortened_under_a_waiter_applies_to_it(stage: Stage, sockets
 
 
 @pytest.mark.rule(4)
-def test_a_deadline_prolonged_under_a_waiter_applies_to_it(stage: Stage, sockets: Sockets, mode: int) -> None:
+def test_a_deadline_prolonged_under_a_waiter_applies_to_it(
+    stage: Stage, sockets: Sockets, mode: int
+) -> None:
     desc, make_ready = blocked(stage.open, sockets, mode)
     desc.set_deadline(0.2)
     waiter = stage.spawn(desc.wait, mode)
@@ -237,7 +257,9 @@ def test_a_deadline_prolonged_under_a_waiter_applies_to_it(stage: Stage, sockets
 
 
 @pytest.mark.rule(4)
-def test_a_deadline_cleared_under_a_waiter_never_fires(stage: Stage, sockets: Sockets, mode: int) -> None:
+def test_a_deadline_cleared_under_a_waiter_never_fires(
+    stage: Stage, sockets: Sockets, mode: int
+) -> None:
     desc, make_ready = blocked(stage.open, sockets, mode)
     desc.set_deadline(0.05)
     waiter = stage.spawn(desc.wait, mode)
@@ -250,7 +272,9 @@ def test_a_deadline_cleared_under_a_waiter_never_fires(stage: Stage, sockets: So
 
 
 @pytest.mark.rule(4, 11)
-def test_a_deadline_moved_by_another_thread_applies_to_the_waiter(stage: Stage, sockets: Sockets, mode: int) -> None:
+def test_a_deadline_moved_by_another_thread_applies_to_the_waiter(
+    stage: Stage, sockets: Sockets, mode: int
+) -> None:
     desc, make_ready = blocked(stage.open, sockets, mode)
     desc.set_deadline(100)
     waiter = stage.spawn(desc.wait, mode)
@@ -279,7 +303,9 @@ def test_a_deadline_that_fired_and_was_moved_before_the_waiter_ran_does_not_end_
 
 
 @pytest.mark.rule(4)
-def test_a_token_whose_deadline_fired_and_was_moved_parks_again(poller: Poller, sockets: Sockets, mode: int) -> None:
+def test_a_token_whose_deadline_fired_and_was_moved_parks_again(
+    poller: Poller, sockets: Sockets, mode: int
+) -> None:
     desc, make_ready = blocked(poller.open, sockets, mode)
     with desc:
         for later in (None, 100):
@@ -295,7 +321,9 @@ def test_a_token_whose_deadline_fired_and_was_moved_parks_again(poller: Poller, 
 
 
 @pytest.mark.rule(4, 17)
-def test_a_deadline_that_fires_while_it_is_moved_loses_nothing(stage: Stage, sockets: Sockets) -> None:
+def test_a_deadline_that_fires_while_it_is_moved_loses_nothing(
+    stage: Stage, sockets: Sockets
+) -> None:
     """Each round either times out or goes on; a waiter that does neither is lost."""
     a, b = sockets.pair()
     desc = stage.open(a)
@@ -315,7 +343,9 @@ def test_a_deadline_that_fires_while_it_is_moved_loses_nothing(stage: Stage, soc
         chance = random.Random(4)
         end = time.monotonic() + 1
         while time.monotonic() < end:
-            desc.set_deadline(chance.choice([0, 1e-6, 1e-5, 1e-4, 1, None]), chance.choice([READ, WRITE, BOTH]))
+            desc.set_deadline(
+                chance.choice([0, 1e-6, 1e-5, 1e-4, 1, None]), chance.choice([READ, WRITE, BOTH])
+            )
             if chance.random() < 0.1:
                 stage.sleep(0.0001)
 
@@ -326,11 +356,13 @@ def test_a_deadline_that_fires_while_it_is_moved_loses_nothing(stage: Stage, soc
         seen = outcomes["data"]
         desc.set_deadline(None)
         b.send(b"x")
-        stage.until(lambda seen=seen: outcomes["data"] > seen, f"byte {i} wakes the waiter; {outcomes}")
+        stage.until(
+            lambda seen=seen: outcomes["data"] > seen, f"byte {i} wakes the waiter; {outcomes}"
+        )
     waiter.result()
 
 
-# --- whose timer -------------------------------------------------------------------------------------
+# --- whose timer ----------------------------------------------------------------------------------
 
 
 @pytest.mark.rule(5)
@@ -348,7 +380,9 @@ def test_equal_deadlines_fire_as_one(stage: Stage, sockets: Sockets) -> None:
 
 
 @pytest.mark.rule(5)
-def test_different_deadlines_fire_each_at_its_time(stage: Stage, sockets: Sockets, mode: int) -> None:
+def test_different_deadlines_fire_each_at_its_time(
+    stage: Stage, sockets: Sockets, mode: int
+) -> None:
     a, _ = sockets.pair()
     fill(a.fileno())
     desc = stage.open(a)
@@ -392,7 +426,10 @@ def test_random_moves_against_a_model(poller: Poller, sockets: Sockets, seed: in
     chance = random.Random(seed)
     a, _ = sockets.pair()
     with poller.open(a) as desc:
-        model: dict[int, tuple[int, int] | None] = {READ: None, WRITE: None}  # set between these two, in ns
+        model: dict[int, tuple[int, int] | None] = {
+            READ: None,
+            WRITE: None,
+        }  # set between these two, in ns
         for _ in range(400):
             timeout = chance.choice([None, -1, 0, 1e-5, 3e-4, 2e-3, 0.5, 1000])
             modes = chance.choice([READ, WRITE, BOTH])
@@ -442,7 +479,7 @@ def _check_next(poller: Poller, model: dict[int, tuple[int, int] | None]) -> Non
         assert left is not None and left * 1e9 <= min(pending)[1] - now_ns() + 1e9
 
 
-# --- late by scheduling only --------------------------------------------------------------------------
+# --- late by scheduling only ----------------------------------------------------------------------
 
 
 @pytest.mark.rule(5)
@@ -485,7 +522,9 @@ def test_many_deadlines_fire_each_at_its_time(stage: Stage, sockets: Sockets) ->
 
 
 @pytest.mark.rule(4, 12)
-def test_an_earlier_deadline_reaches_whoever_sleeps_in_the_kernel(stage: Stage, sockets: Sockets) -> None:
+def test_an_earlier_deadline_reaches_whoever_sleeps_in_the_kernel(
+    stage: Stage, sockets: Sockets
+) -> None:
     """One waiter drives without a deadline; then another descriptor gets one."""
     (a, b), (c, _) = sockets.pair(), sockets.pair()
     driver = stage.spawn(read_some, stage.open(a))
@@ -502,7 +541,7 @@ def test_an_earlier_deadline_reaches_whoever_sleeps_in_the_kernel(stage: Stage, 
     driver.result()
 
 
-# --- deadline() and next_deadline() ----------------------------------------------------------------------
+# --- deadline() and next_deadline() ---------------------------------------------------------------
 
 
 @pytest.mark.rule(3)

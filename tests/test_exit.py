@@ -5,7 +5,6 @@ from __future__ import annotations
 from textwrap import dedent
 
 import pytest
-
 from support import check_python
 
 pytestmark = pytest.mark.rule(15)
@@ -75,7 +74,9 @@ for a, b in pairs: start(wait_long, poller, a)
 ENDINGS = {
     "returning": "",
     "sys.exit": "sys.exit(0)",
-    "closing the pollers first": "import gc\nfor p in [o for o in gc.get_objects() if isinstance(o, Poller)]: p.close()",
+    "closing the pollers first": (
+        "import gc\nfor p in [o for o in gc.get_objects() if isinstance(o, Poller)]: p.close()"
+    ),
 }
 
 
@@ -89,8 +90,12 @@ def test_exit_with_twenty_daemon_threads_parked(backend: str, where: str) -> Non
 
 @pytest.mark.parametrize("ending", ENDINGS)
 def test_exit_however_main_ends(backend: str, ending: str) -> None:
-    quiet = "threading.excepthook = lambda args: None\n"  # a ClosedError in a daemon thread is right
-    script = COMMON + quiet + PARKED["in wait on one poller"] + "\nall_are_parked()\n" + ENDINGS[ending]
+    quiet = (
+        "threading.excepthook = lambda args: None\n"  # a ClosedError in a daemon thread is right
+    )
+    script = (
+        COMMON + quiet + PARKED["in wait on one poller"] + "\nall_are_parked()\n" + ENDINGS[ending]
+    )
     assert check_python(script, backend=backend) == "parked 20\n"
 
 

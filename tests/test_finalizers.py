@@ -1,4 +1,4 @@
-"""Objects that are dropped instead of closed: a warning, nothing leaked, nobody else's state touched."""
+"""Objects that are dropped instead of closed: a warning, no leak, nobody else's state touched."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ import warnings
 import weakref
 
 import pytest
-
-from netpoll import READ, ClosedError, Poller, PollDesc
+from netpoll import READ, ClosedError, PollDesc, Poller
 from support import LONG, Sockets, Stage, ThreadTask, open_fds, read_some, take_tokens, until
 
 
@@ -126,7 +125,7 @@ def test_cycles_through_attributes_are_collected(backend: str, sockets: Sockets)
 
 @pytest.mark.rule(9)
 def test_a_finalizer_that_closes_touches_only_its_own(stage: Stage, sockets: Sockets) -> None:
-    """The descriptor was closed and its number reopened before the finalizer comes to close again."""
+    """The number was closed and opened again before the finalizer comes to close it again."""
     a, b = sockets.pair()
 
     class Owner:

@@ -1,4 +1,4 @@
-"""After a fork both processes go on, each with kernel objects of its own, and neither reaches the other.
+"""After a fork both processes go on, each with kernel objects of its own; none reaches the other.
 
 The scripts run in processes of their own: a fork of pytest itself would carry its threads along.
 """
@@ -9,7 +9,6 @@ import os
 from textwrap import dedent
 
 import pytest
-
 from netpoll import Poller
 from support import check_python, needs_fork, needs_greenlet, open_fds
 
@@ -573,7 +572,8 @@ def test_a_hub_goes_on_in_the_child(backend: str) -> None:
         def main():
             greenlets = [green.spawn(f) for f in (reads, sleeps, is_ready)]
             green.sleep(0)
-            in_child(lambda: go_on(greenlets))  # our greenlets stand still: the socket is the child's
+            # Our greenlets stand still meanwhile: the socket is the child's.
+            in_child(lambda: go_on(greenlets))
             go_on(greenlets)
         def go_on(greenlets):
             fresh = green.spawn(lambda: green.sleep(0.01))

@@ -9,8 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 
 import pytest
-
-from netpoll import READ, WRITE, DeadlineExceeded, Poller, PollDesc
+from netpoll import READ, WRITE, DeadlineExceeded, PollDesc
 from support import LONG, Sockets, Stage
 
 pytestmark = pytest.mark.rule(16)
@@ -18,7 +17,7 @@ pytestmark = pytest.mark.rule(16)
 
 @pytest.fixture
 def cpu_bound() -> Iterator[None]:
-    """A thread that computes all the time: whoever lets go of the GIL waits 50 ms to get it back."""
+    """A thread that computes: whoever lets go of the GIL waits 50 ms to get it back."""
     stop = False
 
     def compute() -> None:
@@ -35,14 +34,26 @@ def cpu_bound() -> Iterator[None]:
     sys.setswitchinterval(interval)
 
 
+def _wait_expired(desc: PollDesc) -> None:
+    desc.set_deadline(-1)
+    with pytest.raises(DeadlineExceeded):
+        desc.wait(READ)
+
+
 QUICK: dict[str, Callable[[PollDesc], object]] = {
     "reset": lambda desc: desc.reset(READ),
     "wait when ready": lambda desc: desc.wait(WRITE),
-    "wait when expired": lambda desc: _expired(desc),
+    "wait when expired": _wait_expired,
     "set_deadline": lambda desc: desc.set_deadline(100),
     "deadline": lambda desc: desc.deadline(READ),
     "park and cancel": lambda desc: (desc.park(READ, "token"), desc.cancel(READ)),
-    "attributes": lambda desc: (desc.fd, desc.fileno(), desc.closed, desc.poller, desc.poller.backend),
+    "attributes": lambda desc: (
+        desc.fd,
+        desc.fileno(),
+        desc.closed,
+        desc.poller,
+        desc.poller.backend,
+    ),
     "repr": repr,
     "close": PollDesc.close,
     "poll(0)": lambda desc: desc.poller.poll(0),
@@ -52,15 +63,13 @@ QUICK: dict[str, Callable[[PollDesc], object]] = {
 }
 
 
-def _expired(desc: PollDesc) -> None:
-    desc.set_deadline(-1)
-    with pytest.raises(DeadlineExceeded):
-        desc.wait(READ)
-
-
-@pytest.mark.skipif(platform.python_implementation() != "CPython", reason="PyPy's cffi always lets go")
+@pytest.mark.skipif(
+    platform.python_implementation() != "CPython", reason="PyPy's cffi always lets go"
+)
 @pytest.mark.parametrize("call", QUICK)
-def test_a_call_that_cannot_block_keeps_it(threads: Stage, sockets: Sockets, cpu_bound: None, call: str) -> None:
+def test_a_call_that_cannot_block_keeps_it(
+    threads: Stage, sockets: Sockets, cpu_bound: None, call: str
+) -> None:
     """200 calls that each gave it back would take 10 s beside a thread that computes."""
     if call == "wait when ready" and not threads.edge_triggered:
         pytest.skip("poll(2) remembers no edges: every wait asks the kernel")

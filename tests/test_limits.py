@@ -1,11 +1,10 @@
-"""Out of descriptors or memory is an exception; nothing is half done, and afterwards all works again."""
+"""Out of descriptors or memory is an exception; nothing is half done, and later all works again."""
 
 from __future__ import annotations
 
 from textwrap import dedent
 
 import pytest
-
 from support import check_python, needs_greenlet, needs_rlimit
 
 pytestmark = [needs_rlimit, pytest.mark.rule(17)]
@@ -66,7 +65,7 @@ def test_a_poller_without_descriptors_to_spare(backend: str) -> None:
 
 
 def test_fileno_without_descriptors_to_spare(backend: str) -> None:
-    """A poller may make its nesting timer late; failing that, deadlines still work for those who wait."""
+    """What nesting needs may be made late; without it deadlines still work for those who wait."""
     run(
         """
         a, b = socket.socketpair()

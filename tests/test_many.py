@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 
 import pytest
-
 from netpoll import READ, WRITE, DeadlineExceeded, Poller
 from support import Sockets, Stage, fill, read_some
 
@@ -65,7 +64,9 @@ def test_idle_descriptors_do_not_hide_the_busy_one(stage: Stage, sockets: Socket
 def test_waiters_with_their_descriptors_on_several_pollers(stage: Stage, sockets: Sockets) -> None:
     pollers = [stage.poller, *(stage.new_poller() for _ in range(4))]
     pairs = [sockets.pair() for _ in range(50)]
-    readers = [stage.spawn(read_some, stage.open(a, pollers[i % 5])) for i, (a, _) in enumerate(pairs)]
+    readers = [
+        stage.spawn(read_some, stage.open(a, pollers[i % 5])) for i, (a, _) in enumerate(pairs)
+    ]
     for poller in pollers:
         stage.until_parked(readers=10, poller=poller)
     for i, (_, b) in enumerate(pairs):
@@ -94,7 +95,9 @@ def test_counters_add_up(threads: Stage, sockets: Sockets) -> None:
     desc.cancel(WRITE)
     assert poller.stats().parked_writers == 0
     desc.set_deadline(0.001)
-    threads.until(lambda: poller.poll(0.01) == [] and poller.stats().deadlines_fired, "the deadline fires")
+    threads.until(
+        lambda: poller.poll(0.01) == [] and poller.stats().deadlines_fired, "the deadline fires"
+    )
     assert poller.stats().deadlines_fired == start.deadlines_fired + 1
     desc.close()
     assert poller.stats().open == 0

@@ -7,15 +7,31 @@ import select
 import selectors
 
 import pytest
-
 from netpoll import READ, WRITE, DeadlineExceeded, Poller
-from support import LONG, PAUSE, Sockets, Stage, blocked, needs_fileno, never_early, park_surely, take_tokens
+from support import (
+    LONG,
+    PAUSE,
+    Sockets,
+    Stage,
+    blocked,
+    needs_fileno,
+    never_early,
+    park_surely,
+    take_tokens,
+)
 
 pytestmark = needs_fileno
 
 
 def readable(poller: Poller, timeout: float = LONG) -> bool:
     return bool(select.select([poller], [], [], timeout)[0])
+
+
+def comes_to_rest(poller: Poller) -> bool:
+    """Not readable, after at most one poll that found nothing: no loop is kept busy."""
+    if readable(poller, 0):
+        assert poller.poll(0) == []
+    return not readable(poller, PAUSE)
 
 
 @pytest.mark.rule(12)
@@ -32,7 +48,9 @@ def test_an_idle_poller_is_not_readable(poller: Poller, sockets: Sockets) -> Non
 
 
 @pytest.mark.rule(12)
-def test_a_ready_token_makes_it_readable_until_it_is_polled(poller: Poller, sockets: Sockets, mode: int) -> None:
+def test_a_ready_token_makes_it_readable_until_it_is_polled(
+    poller: Poller, sockets: Sockets, mode: int
+) -> None:
     desc, make_ready = blocked(poller.open, sockets, mode)
     with desc:
         poller.fileno()
@@ -43,7 +61,8 @@ def test_a_ready_token_makes_it_readable_until_it_is_polled(poller: Poller, sock
             make_ready()
             assert readable(poller)
             assert take_tokens(poller, 1) == ["token"]
-            assert not readable(poller, 0)
+            assert comes_to_rest(poller)
+            desc.resume(mode)
             if mode == WRITE:
                 return  # it stays writable
 
@@ -62,7 +81,7 @@ def test_a_due_deadline_makes_it_readable(poller: Poller, sockets: Sockets, mode
             assert take_tokens(poller, 1) == ["token"]
             with pytest.raises(DeadlineExceeded):
                 desc.resume(mode)
-            assert not readable(poller, 0)
+            assert comes_to_rest(poller)
             desc.set_deadline(None)
             assert desc.park(mode, "token")
 
@@ -76,20 +95,20 @@ def test_its_readability_follows_a_deadline_that_is_moved(poller: Poller, socket
         poller.poll(0)
         desc.set_deadline(0.02)
         desc.set_deadline(100)  # later: the old instant may wake the loop, but only once
-        if readable(poller, PAUSE):
-            assert poller.poll(0) == []
-        assert not readable(poller, PAUSE)
+        readable(poller, PAUSE)
+        assert comes_to_rest(poller)
         with never_early(0.01):
             desc.set_deadline(0.01)  # earlier
             assert readable(poller)
         assert take_tokens(poller, 1) == ["token"]
         desc.set_deadline(None)
-        poller.poll(0)
-        assert not readable(poller, PAUSE)
+        assert comes_to_rest(poller)
 
 
 @pytest.mark.rule(5, 12)
-def test_a_deadline_from_before_fileno_was_asked_for_counts(poller: Poller, sockets: Sockets) -> None:
+def test_a_deadline_from_before_fileno_was_asked_for_counts(
+    poller: Poller, sockets: Sockets
+) -> None:
     desc, _ = blocked(poller.open, sockets, READ)
     with desc:
         desc.park(READ, "token")
@@ -100,7 +119,9 @@ def test_a_deadline_from_before_fileno_was_asked_for_counts(poller: Poller, sock
 
 @pytest.mark.rule(5, 12)
 @pytest.mark.parametrize("timeout", [0, -1, 1e-9])
-def test_a_deadline_at_once_makes_it_readable(poller: Poller, sockets: Sockets, timeout: float) -> None:
+def test_a_deadline_at_once_makes_it_readable(
+    poller: Poller, sockets: Sockets, timeout: float
+) -> None:
     desc, _ = blocked(poller.open, sockets, READ)
     with desc:
         poller.fileno()
@@ -108,7 +129,7 @@ def test_a_deadline_at_once_makes_it_readable(poller: Poller, sockets: Sockets, 
         desc.set_deadline(timeout)
         assert readable(poller)
         assert take_tokens(poller, 1) == ["token"]
-        assert not readable(poller, 0)
+        assert comes_to_rest(poller)
 
 
 @pytest.mark.rule(8, 12)
@@ -135,9 +156,8 @@ def test_events_without_a_token_do_not_keep_it_readable(poller: Poller, sockets:
     with poller.open(a):
         poller.fileno()
         b.send(b"x")
-        if readable(poller, PAUSE):
-            assert poller.poll(0) == []
-        assert not readable(poller, PAUSE)
+        readable(poller, PAUSE)
+        assert comes_to_rest(poller)
 
 
 @pytest.mark.rule(12)
@@ -146,7 +166,7 @@ def test_wakes_do_not_keep_it_readable_for_ever(poller: Poller) -> None:
     poller.wake()
     if readable(poller, 0):
         poller.poll(PAUSE)  # one that may block takes the wake-up
-    assert not readable(poller, 0)
+    assert comes_to_rest(poller)
 
 
 @pytest.mark.rule(12)
@@ -160,6 +180,7 @@ def test_it_works_in_selectors(poller: Poller, sockets: Sockets) -> None:
             b.send(b"x")
             assert selector.select(LONG)
             assert take_tokens(poller, 1) == [i]
+            assert desc.resume(READ)
             assert a.recv(10) == b"x"
             desc.reset(READ)
 
@@ -215,16 +236,19 @@ def test_a_poller_nests_in_another_poller(stage: Stage, sockets: Sockets) -> Non
         park_surely(inside, READ, i)
         b.send(b"x")
         stage.until(lambda i=i: i in out, f"token {i} through both pollers")
+        assert inside.resume(READ)
         assert a.recv(10) == b"x"
     inside.reset(READ)
-    inside.park(READ, "deadline")
+    park_surely(inside, READ, "deadline")
     inside.set_deadline(0.01)
     server.result()
     assert out == [*range(10), "deadline"]
 
 
 @pytest.mark.rule(12)
-def test_it_wakes_a_nested_loop_while_threads_wait_on_the_same_poller(threads: Stage, sockets: Sockets) -> None:
+def test_it_wakes_a_nested_loop_while_threads_wait_on_the_same_poller(
+    threads: Stage, sockets: Sockets
+) -> None:
     (a, b), (c, d) = sockets.pair(), sockets.pair()
     poller, mine = threads.poller, threads.open(a)
     poller.fileno()
@@ -235,6 +259,7 @@ def test_it_wakes_a_nested_loop_while_threads_wait_on_the_same_poller(threads: S
         b.send(b"x")
         assert readable(poller)
         assert take_tokens(poller, 1) == [i]
+        assert mine.resume(READ)
         a.recv(10)
         mine.reset(READ)
     d.send(b"x")

@@ -1,11 +1,10 @@
-"""Edges are remembered, one a mode; a wait consumes one, a reset drops it; reader and writer are apart."""
+"""Edges are remembered, one a mode; a wait consumes it, a reset drops it; the modes are apart."""
 
 from __future__ import annotations
 
 import os
 
 import pytest
-
 from netpoll import READ, WRITE, DeadlineExceeded
 from support import (
     PAUSE,
@@ -22,7 +21,9 @@ from support import (
 
 
 @pytest.mark.rule(1)
-def test_a_waiter_wakes_when_its_mode_becomes_ready(stage: Stage, sockets: Sockets, mode: int) -> None:
+def test_a_waiter_wakes_when_its_mode_becomes_ready(
+    stage: Stage, sockets: Sockets, mode: int
+) -> None:
     desc, make_ready = blocked(stage.open, sockets, mode)
     waiter = stage.spawn(desc.wait, mode)
     stage.stays_blocked(waiter)
@@ -40,7 +41,9 @@ def test_readiness_from_before_the_open_is_noticed(stage: Stage, sockets: Socket
 
 
 @pytest.mark.rule(1)
-def test_an_edge_from_before_the_wait_is_remembered(stage: Stage, sockets: Sockets, mode: int) -> None:
+def test_an_edge_from_before_the_wait_is_remembered(
+    stage: Stage, sockets: Sockets, mode: int
+) -> None:
     desc, make_ready = blocked(stage.open, sockets, mode)
     make_ready()
     stage.settle()
@@ -98,7 +101,9 @@ def test_reset_of_one_mode_leaves_the_other(stage: Stage, sockets: Sockets, mode
 
 
 @pytest.mark.rule(1)
-def test_reset_of_a_descriptor_that_is_not_ready_does_nothing(stage: Stage, sockets: Sockets, mode: int) -> None:
+def test_reset_of_a_descriptor_that_is_not_ready_does_nothing(
+    stage: Stage, sockets: Sockets, mode: int
+) -> None:
     desc, make_ready = blocked(stage.open, sockets, mode)
     assert desc.reset(mode) is None
     make_ready()
@@ -232,7 +237,9 @@ def test_wait_canceled_ends_when_ready(stage: Stage, sockets: Sockets, mode: int
 
 
 @pytest.mark.rule(1, 7)
-def test_wait_canceled_ignores_deadline_and_unblock(stage: Stage, sockets: Sockets, mode: int) -> None:
+def test_wait_canceled_ignores_deadline_and_unblock(
+    stage: Stage, sockets: Sockets, mode: int
+) -> None:
     desc, make_ready = blocked(stage.open, sockets, mode)
     desc.set_deadline(-1)
     waiter = stage.spawn(desc.wait_canceled, mode)

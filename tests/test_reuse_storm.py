@@ -6,13 +6,16 @@ import random
 import socket
 import threading
 import time
+from collections.abc import Callable
 
 import pytest
-
-from netpoll import READ, WRITE, BusyError, ClosedError, DeadlineExceeded, Poller, PollDesc
+from netpoll import READ, WRITE, BusyError, ClosedError, DeadlineExceeded, PollDesc, Poller
 from support import LONG, Sockets, Stage, check_python, read_exactly, write_all
 
 SECONDS = 1.5
+
+Pair = tuple[socket.socket, socket.socket]
+Call = Callable[[random.Random, Poller, PollDesc, int, Pair], object]
 
 
 @pytest.mark.rule(8, 9, 17)
@@ -31,14 +34,11 @@ def test_conversations_on_ever_new_descriptors_lose_no_message(stage: Stage) -> 
                     one.set_deadline(LONG)
                     two.set_deadline(LONG)
                     for i in range(chance.randint(1, 8)):
+                        speaker, hearer = (one, two) if i % 2 else (two, one)
                         word = b"%06d" % (seed * 1000 + i)
-                        talk = stage.spawn(write_all, one, word) if chance.random() < 0.3 else None
-                        if talk is None:
-                            write_all(one, word)
-                        assert read_exactly(two, 6) == word
-                        if talk is not None:
-                            talk.result()
-                        one, two = two, one
+                        speaking = stage.spawn(write_all, speaker, word)
+                        assert read_exactly(hearer, 6) == word
+                        speaking.result()
             done += 1
         return done
 
@@ -96,7 +96,7 @@ def test_deadlines_moved_by_many_threads_lose_no_wake_up(stage: Stage, sockets: 
 
 @pytest.mark.rule(2, 8, 9, 17)
 def test_random_calls_from_many_threads_on_shared_handles(threads: Stage, sockets: Sockets) -> None:
-    """No call may do anything but what it is allowed to; nothing hangs and nothing is left parked."""
+    """No call does anything but what it may; nothing hangs and nothing is left parked."""
     end = time.monotonic() + SECONDS
     pairs = [sockets.pair() for _ in range(4)]
     poller = threads.poller
@@ -110,7 +110,7 @@ def test_random_calls_from_many_threads_on_shared_handles(threads: Stage, socket
             i = chance.randrange(len(handles))
             desc, mode = handles[i], chance.choice([READ, WRITE])
             try:
-                _one_call(chance, poller, desc, mode, pairs[i])
+                chance.choice(_CALLS)(chance, poller, desc, mode, pairs[i])
                 if chance.random() < 0.02:
                     desc.close()
                     with lock:
@@ -133,50 +133,50 @@ def test_random_calls_from_many_threads_on_shared_handles(threads: Stage, socket
     assert poller.stats().open == 0
 
 
-def _one_call(
-    chance: random.Random,
-    poller: Poller,
-    desc: PollDesc,
-    mode: int,
-    pair: tuple[socket.socket, socket.socket],
+def _wait(chance: random.Random, poller: Poller, desc: PollDesc, mode: int, pair: Pair) -> None:
+    desc.set_deadline(0.001, mode)
+    desc.wait(mode)
+
+
+def _look(chance: random.Random, poller: Poller, desc: PollDesc, mode: int, pair: Pair) -> None:
+    desc.deadline(mode)
+    repr(desc)
+    poller.stats()
+    poller.next_deadline()
+
+
+def _rarely_unblock(
+    chance: random.Random, poller: Poller, desc: PollDesc, mode: int, pair: Pair
 ) -> None:
-    match chance.randrange(12):
-        case 0:
-            desc.set_deadline(0.001, mode)
-            desc.wait(mode)
-        case 1:
-            desc.set_deadline(chance.choice([None, 0, 0.0001, 10]), mode)
-        case 2:
-            desc.reset(mode)
-        case 3:
-            desc.park(mode, object())
-        case 4:
-            desc.cancel(mode)
-        case 5:
-            desc.resume(mode)
-        case 6:
-            poller.poll(chance.choice([0, 0, 0.0005]))
-        case 7:
-            poller.wake()
-        case 8:
-            pair[1].send(b"x")
-        case 9:
-            pair[0].recv(100)
-        case 10:
-            desc.deadline(mode)
-            repr(desc)
-            poller.stats()
-            poller.next_deadline()
-        case 11:
-            if chance.random() < 0.1:
-                desc.unblock()
+    if chance.random() < 0.1:
+        desc.unblock()
+
+
+_CALLS: list[Call] = [
+    _wait,
+    _look,
+    _rarely_unblock,
+    lambda chance, poller, desc, mode, pair: desc.set_deadline(
+        chance.choice([None, 0, 0.0001, 10]), mode
+    ),
+    lambda chance, poller, desc, mode, pair: desc.reset(mode),
+    lambda chance, poller, desc, mode, pair: desc.park(mode, object()),
+    lambda chance, poller, desc, mode, pair: desc.cancel(mode),
+    lambda chance, poller, desc, mode, pair: desc.resume(mode),
+    lambda chance, poller, desc, mode, pair: poller.poll(chance.choice([0, 0, 0.0005])),
+    lambda chance, poller, desc, mode, pair: poller.wake(),
+    lambda chance, poller, desc, mode, pair: pair[1].send(b"x"),
+    lambda chance, poller, desc, mode, pair: pair[0].recv(100),
+]
 
 
 @pytest.mark.rule(9, 17)
 @pytest.mark.parametrize("seed", range(3))
 def test_random_sequences_of_calls_never_crash(backend: str, seed: int) -> None:
-    """In a process of its own: see fuzz_calls.py, which also runs by hand for as long as one likes."""
+    """In a process of its own: fuzz_calls.py, which also runs by hand for as long as one likes."""
     out = check_python(
-        "import fuzz_calls, sys; fuzz_calls.main(['--seconds', '1.5', '--seed', sys.argv[1]])", str(seed), backend=backend
+        "import fuzz_calls, sys; fuzz_calls.main(['--seconds', '1.5', '--seed', sys.argv[1]])",
+        str(seed),
+        backend=backend,
     )
     assert "calls" in out

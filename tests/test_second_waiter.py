@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import pytest
-
 from netpoll import READ, WRITE, BusyError, ClosedError, DeadlineExceeded, Poller
 from support import Sockets, Stage, blocked, fill, no_tokens, read_exactly, read_some, take_tokens
 
 
 @pytest.mark.rule(2)
-def test_a_second_waiter_is_refused_and_the_first_is_unharmed(stage: Stage, sockets: Sockets, mode: int) -> None:
+def test_a_second_waiter_is_refused_and_the_first_is_unharmed(
+    stage: Stage, sockets: Sockets, mode: int
+) -> None:
     desc, make_ready = blocked(stage.open, sockets, mode)
     first = stage.spawn(desc.wait, mode)
     stage.until_parked(readers=mode == READ, writers=mode == WRITE)
@@ -38,7 +39,9 @@ def test_after_the_first_left_another_may_wait(stage: Stage, sockets: Sockets, m
 
 
 @pytest.mark.rule(2)
-def test_waiters_of_different_modes_are_not_in_each_others_way(stage: Stage, sockets: Sockets) -> None:
+def test_waiters_of_different_modes_are_not_in_each_others_way(
+    stage: Stage, sockets: Sockets
+) -> None:
     a, b = sockets.pair()
     fill(a.fileno())
     desc = stage.open(a)
@@ -50,7 +53,9 @@ def test_waiters_of_different_modes_are_not_in_each_others_way(stage: Stage, soc
 
 
 @pytest.mark.rule(2)
-def test_a_thread_is_refused_while_a_token_is_parked(poller: Poller, sockets: Sockets, mode: int) -> None:
+def test_a_thread_is_refused_while_a_token_is_parked(
+    poller: Poller, sockets: Sockets, mode: int
+) -> None:
     desc, make_ready = blocked(poller.open, sockets, mode)
     with desc:
         assert desc.park(mode, "token")

@@ -7,10 +7,10 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from textwrap import dedent
 
 import pytest
-
 from netpoll import READ, ClosedError, DeadlineExceeded, PollDesc
 from support import (
     LONG,
@@ -18,9 +18,9 @@ from support import (
     Stage,
     check_python,
     drain,
-    needs_alarm,
     needs_greenlet,
     needs_sigint,
+    never_early,
     python,
     read_exactly,
     read_some,
@@ -28,33 +28,42 @@ from support import (
     write_all,
 )
 
-pytestmark = [needs_alarm, needs_sigint]
+pytestmark = needs_sigint
 
 
 class Interruption(Exception):
     """What a handler raises."""
 
 
-Install = Callable[[Callable[[], object]], None]
+Install = Callable[[Callable[[], object]], object]
 
 
 @pytest.fixture
 def on_signal() -> Iterator[Install]:
-    """Install a handler for SIGUSR1 and SIGALRM for this test."""
-    before = {number: signal.getsignal(number) for number in (signal.SIGUSR1, signal.SIGALRM)}
-
-    def install(handler: Callable[[], object]) -> None:
-        for number in before:
-            signal.signal(number, lambda *_: handler())
-
-    yield install
-    signal.setitimer(signal.ITIMER_REAL, 0)
-    for number, old in before.items():
-        signal.signal(number, old)
+    """Install a handler for SIGUSR1 for this test."""
+    before = signal.getsignal(signal.SIGUSR1)
+    yield lambda handler: signal.signal(signal.SIGUSR1, lambda *_: handler())
+    signal.signal(signal.SIGUSR1, before)
 
 
 def _interrupt() -> None:
     os.kill(os.getpid(), signal.SIGUSR1)
+
+
+@contextmanager
+def storm_of_signals(interval: float) -> Iterator[None]:
+    """SIGUSR1 for the process, again and again, from a thread that does nothing else."""
+    stop = threading.Event()
+
+    def storm() -> None:
+        while not stop.wait(interval):
+            _interrupt()
+
+    thread = threading.Thread(target=storm)
+    thread.start()
+    yield
+    stop.set()
+    thread.join(LONG)
 
 
 WAYS_TO_BLOCK: dict[str, Callable[[PollDesc], object]] = {
@@ -224,7 +233,9 @@ def test_a_returning_signal_runs_while_another_thread_drives(
 
 
 @pytest.mark.rule(13, 17)
-def test_a_storm_of_signals_loses_nothing(threads: Stage, sockets: Sockets, on_signal: Install) -> None:
+def test_a_storm_of_signals_loses_nothing(
+    threads: Stage, sockets: Sockets, on_signal: Install
+) -> None:
     """EINTR everywhere: in the waits of every thread, in reads and in writes."""
     a, b = sockets.pair()
     ping, pong = threads.open(a), threads.open(b)
@@ -241,17 +252,16 @@ def test_a_storm_of_signals_loses_nothing(threads: Stage, sockets: Sockets, on_s
             write_all(pong, read_exactly(pong, 4))
 
     echoing = threads.spawn(echo)
-    signal.setitimer(signal.ITIMER_REAL, 0.0005, 0.0005)
-    for i in range(300):
-        word = b"%04d" % i
-        write_all(ping, word)
-        assert read_exactly(ping, 4) == word
-        if i % 50 == 0:
-            ping.set_deadline(0.002)
-            with pytest.raises(DeadlineExceeded):
-                ping.wait(READ)
-            ping.set_deadline(None)
-    signal.setitimer(signal.ITIMER_REAL, 0)
+    with storm_of_signals(0.0005):
+        for i in range(300):
+            word = b"%04d" % i
+            write_all(ping, word)
+            assert read_exactly(ping, 4) == word
+            if i % 50 == 0:
+                ping.set_deadline(0.002)
+                with pytest.raises(DeadlineExceeded):
+                    ping.wait(READ)
+                ping.set_deadline(None)
     echoing.result()
     assert signals > 3
 
@@ -262,15 +272,15 @@ def test_signals_do_not_prolong_or_shorten_a_deadline(
 ) -> None:
     on_signal(lambda: None)
     desc = threads.open(sockets.pair()[0])
-    signal.setitimer(signal.ITIMER_REAL, 0.003, 0.003)
-    start = time.monotonic()
-    desc.set_deadline(0.1)
-    with pytest.raises(DeadlineExceeded):
-        desc.wait(READ)
-    assert 0.1 - 1e-8 <= time.monotonic() - start < LONG
-    start = time.monotonic()
-    while time.monotonic() - start < 0.1:
-        assert threads.poller.poll(0.1) == []
+    with storm_of_signals(0.003):
+        start = time.monotonic()
+        with never_early(0.1):
+            desc.set_deadline(0.1)
+            with pytest.raises(DeadlineExceeded):
+                desc.wait(READ)
+        with never_early(0.1):
+            threads.poller.poll(0.1)
+        assert time.monotonic() - start < LONG
 
 
 @pytest.mark.rule(13)
@@ -282,7 +292,9 @@ def test_wake_may_be_called_from_a_signal_handler(threads: Stage, on_signal: Ins
 
 
 @pytest.mark.rule(8, 13)
-def test_close_may_be_called_from_a_signal_handler(threads: Stage, sockets: Sockets, on_signal: Install) -> None:
+def test_close_may_be_called_from_a_signal_handler(
+    threads: Stage, sockets: Sockets, on_signal: Install
+) -> None:
     desc = threads.open(sockets.pair()[0])
     on_signal(desc.close)
 
@@ -296,7 +308,7 @@ def test_close_may_be_called_from_a_signal_handler(threads: Stage, sockets: Sock
     helper.result()
 
 
-# --- Ctrl-C, each in a process of its own -----------------------------------------------------------
+# --- Ctrl-C, each in a process of its own ---------------------------------------------------------
 
 COMMON = """
 import os, signal, socket, sys, threading, time
@@ -426,7 +438,9 @@ def test_ctrl_c(backend: str, where: str) -> None:
 
 
 @pytest.mark.rule(13)
-@pytest.mark.parametrize("where", ["netpoll.open(a).wait(READ)", "netpoll.default_poller().poll(None)"])
+@pytest.mark.parametrize(
+    "where", ["netpoll.open(a).wait(READ)", "netpoll.default_poller().poll(None)"]
+)
 def test_ctrl_c_that_nobody_catches_ends_the_process_as_usual(backend: str, where: str) -> None:
     done = python(COMMON + where, backend=backend)
     assert done.returncode == -signal.SIGINT

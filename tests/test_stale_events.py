@@ -1,4 +1,4 @@
-"""Kernel events and timers of a descriptor that is gone never reach the next owner of its pollDesc."""
+"""Kernel events and timers of a descriptor that is gone never reach the next one in its slot."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import threading
 import time
 
 import pytest
-
 from netpoll import READ, WRITE, ClosedError, PollDesc, Poller
 from support import LONG, Sockets, Stage, fill, no_tokens, read_some, take_tokens
 
@@ -18,10 +17,10 @@ from support import LONG, Sockets, Stage, fill, no_tokens, read_some, take_token
 def test_an_event_of_a_registration_that_outlives_its_descriptor_wakes_nobody(
     threads: Stage, sockets: Sockets
 ) -> None:
-    """A duplicate keeps the kernel's registration alive after the number was closed behind our back.
+    """A duplicate keeps the kernel's registration alive when the number was closed behind our back.
 
-    On epoll nothing can remove it then: its events keep coming, with the old tag.  The next descriptor
-    takes the same slot of the poll cache, and a token parked there must stay parked.
+    On epoll nothing can remove it then: its events keep coming, with the old tag.  The next
+    descriptor takes the same slot of the poll cache, and a token parked there must stay parked.
     """
     poller = threads.poller
     a, b = sockets.pair()
@@ -65,7 +64,9 @@ def test_a_thread_is_not_woken_by_such_an_event_either(stage: Stage, sockets: So
 
 
 @pytest.mark.rule(10)
-def test_an_error_event_of_such_a_registration_is_not_believed(threads: Stage, sockets: Sockets) -> None:
+def test_an_error_event_of_such_a_registration_is_not_believed(
+    threads: Stage, sockets: Sockets
+) -> None:
     """EPOLLERR with an old tag must not mark the slot's new owner as broken."""
     r, w = sockets.pipe()
     fill(w)
@@ -87,7 +88,9 @@ def test_an_error_event_of_such_a_registration_is_not_believed(threads: Stage, s
 
 
 @pytest.mark.rule(3, 10)
-def test_a_timer_of_a_closed_descriptor_does_not_fire_on_the_next(stage: Stage, sockets: Sockets) -> None:
+def test_a_timer_of_a_closed_descriptor_does_not_fire_on_the_next(
+    stage: Stage, sockets: Sockets
+) -> None:
     a, b = sockets.pair()
     for _ in range(20):
         old = stage.poller.open(a)
@@ -122,7 +125,9 @@ def test_an_expired_deadline_of_a_closed_descriptor_does_not_stay_with_the_slot(
 
 
 @pytest.mark.rule(1, 10)
-def test_a_notification_of_a_closed_descriptor_does_not_stay_with_the_slot(stage: Stage, sockets: Sockets) -> None:
+def test_a_notification_of_a_closed_descriptor_does_not_stay_with_the_slot(
+    stage: Stage, sockets: Sockets
+) -> None:
     a, b = sockets.pair()
     c, d = sockets.pair()
     for _ in range(20):
@@ -141,7 +146,9 @@ def test_a_notification_of_a_closed_descriptor_does_not_stay_with_the_slot(stage
 
 
 @pytest.mark.rule(8, 10)
-def test_a_slot_is_not_reused_while_a_waiter_is_still_leaving_it(stage: Stage, sockets: Sockets) -> None:
+def test_a_slot_is_not_reused_while_a_waiter_is_still_leaving_it(
+    stage: Stage, sockets: Sockets
+) -> None:
     """Close wakes the waiter, which may run much later; meanwhile others open."""
     pairs = [sockets.pair() for _ in range(10)]
     for _ in range(20):
@@ -206,7 +213,7 @@ def _storm(poller: Poller, seed: int, end: float) -> int:
 
 @pytest.mark.rule(10, 17)
 def test_a_storm_of_closes_while_a_poll_distributes(threads: Stage, sockets: Sockets) -> None:
-    """Batches of events are under way in one thread while another closes and reopens their owners."""
+    """Batches of events are under way in one thread while another closes their owners."""
     poller, stop = threads.poller, threading.Event()
     out: list[object] = []
 

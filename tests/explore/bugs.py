@@ -1,0 +1,473 @@
+"""Bugs to plant, one at a time: each undoes one safeguard of the core.
+
+A check that cannot fail proves nothing.  The explorer's build applies each of these to a copy of
+csrc/, and `make explore` fails unless every one is caught.  A text that is not found exactly once
+is an error, so the list cannot fall behind the core unnoticed.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Bug(NamedTuple):
+    name: str
+    what: str
+    near: str  # a scenario to try first
+    changes: tuple[tuple[str, str, str], ...]  # file, text, what takes its place
+
+
+BUGS = (
+    Bug(
+        "publish_after_unblock",
+        "close unblocks the waiters first and sets the closing bit afterwards",
+        "unblock_ends_a_wait",
+        (
+            ("desc.c", "    set_info(d, info, 0);\n    for (int i", "    for (int i"),
+            (
+                "desc.c",
+                "        unblock_locked(&d->side[i], false, wakes);\n    }\n",
+                "        unblock_locked(&d->side[i], false, wakes);\n    }\n    set_info(d, info, 0);\n",
+            ),
+        ),
+    ),
+    Bug(
+        "no_recheck_after_wait",
+        "a waiter does not look at the info word again after its semaphore says WAIT",
+        "unblock_ends_a_wait",
+        (
+            (
+                "desc.c",
+                "    if (rc == NP_OK)\n        rc = np_block_check(d, s, flags);\n",
+                "",
+            ),
+        ),
+    ),
+    Bug(
+        "publishing_store_not_seq_cst",
+        "the closing bit may stay in the store buffer while the semaphore is read",
+        "unblock_ends_a_wait",
+        (
+            ("desc.c", "np_store(&d->info, (np_load", "np_store_weak(&d->info, (np_load"),
+            ("desc.c", "    set_info(d, info, 0);\n    for (int i", "    for (int i"),
+            (
+                "desc.c",
+                "        unblock_locked(&d->side[i], false, wakes);\n    }\n",
+                "        set_info(d, info, 0);\n"
+                "        unblock_locked(&d->side[i], false, wakes);\n    }\n",
+            ),
+        ),
+    ),
+    Bug(
+        "expiring_store_not_seq_cst",
+        "the expired bit may stay in the store buffer while the semaphore is read",
+        "a_deadline_of_now_reaches_the_waiter",
+        (("desc.c", "np_store(&d->info, (np_load", "np_store_weak(&d->info, (np_load"),),
+    ),
+    Bug(
+        "wait_is_nobodys",
+        "an event sets a side in WAIT free under the waiter that prepares to park",
+        "two_schedulers_on_one_side",
+        (
+            (
+                "desc.c",
+                "        return ready ? SEM_WAIT_READY : SEM_WAIT_AGAIN;",
+                "        return ready ? SEM_READY : SEM_NIL;",
+            ),
+        ),
+    ),
+    Bug(
+        "event_during_wait_is_dropped",
+        "a waiter that gives up takes the notification with it",
+        "a_deadline_against_an_event",
+        (
+            (
+                "desc.c",
+                "np_cas(&s->sem, SEM_WAIT_READY, SEM_READY);",
+                "np_cas(&s->sem, SEM_WAIT_READY, SEM_NIL);",
+            ),
+        ),
+    ),
+    Bug(
+        "armed_before_wait",
+        "a level-triggered descriptor is armed before its side is taken",
+        "a_second_waiter_is_refused",
+        (
+            ("desc.c", "    if (d->poller->backend->arm)\n        rc = arm(d, s->mode);\n", ""),
+            (
+                "desc.c",
+                "        if (np_cas(&s->sem, SEM_NIL, SEM_WAIT))\n",
+                "        if (d->poller->backend->arm)\n            arm(d, s->mode);\n"
+                "        if (np_cas(&s->sem, SEM_NIL, SEM_WAIT))\n",
+            ),
+        ),
+    ),
+    Bug(
+        "arming_wakes_nobody",
+        "who sleeps in poll(2) is not told that more is armed",
+        "two_threads_drive_in_turn",
+        (("desc.c", "        wakes.raise = rc > 0;\n", ""),),
+    ),
+    Bug(
+        "thread_and_token_share_a_place",
+        "a thread that parks overwrites a token on its way",
+        "a_thread_and_a_token_on_one_side",
+        (
+            (
+                "internal.h",
+                "    np_waiter *thread;\n    np_token token;\n",
+                "    union {\n        np_waiter *thread;\n        np_token token;\n    };\n",
+            ),
+        ),
+    ),
+    Bug(
+        "claim_marked_late",
+        "the side is free before its token is marked as queued",
+        "a_token_beside_one_on_its_way",
+        (
+            (
+                "desc.c",
+                "        if (old == SEM_TOKEN)\n            np_store(&s->claim, CLAIM_QUEUED);\n",
+                "",
+            ),
+            (
+                "poller.c",
+                "    s->next = NULL;\n    if (p->ready_first)",
+                "    np_store(&s->claim, CLAIM_QUEUED);\n    s->next = NULL;\n    if (p->ready_first)",
+            ),
+        ),
+    ),
+    Bug(
+        "claim_not_looked_at",
+        "a token parks while the last one of its side is still in the queue",
+        "a_token_beside_one_on_its_way",
+        (("desc.c", "if (claim == CLAIM_QUEUED || claim == CLAIM_DROPPED)", "if (claim > 99)"),),
+    ),
+    Bug(
+        "reset_drops_the_news",
+        "reset takes the notification that a token on its way is to report",
+        "reset_spares_the_news",
+        (
+            (
+                "desc.c",
+                "    if (rc == NP_OK && np_load(&s->sem) == SEM_READY)\n"
+                "        np_cas(&s->sem, SEM_READY, SEM_NIL);",
+                "    if (rc == NP_OK)\n        consume(s);",
+            ),
+        ),
+    ),
+    Bug(
+        "cancel_takes_the_event",
+        "a token that is cancelled on its way out takes its notification with it",
+        "cancel_against_an_event",
+        (
+            (
+                "desc.c",
+                "np_cas(&s->sem, SEM_NEWS, SEM_READY);",
+                "np_cas(&s->sem, SEM_NEWS, SEM_NIL);",
+            ),
+        ),
+    ),
+    Bug(
+        "no_tag_check",
+        "an event goes to whoever has the slot now",
+        "a_stale_event_reaches_nobody",
+        (("thread.c", "if (d && np_tag_of(d) == events[i].tag && ", "if (d && "),),
+    ),
+    Bug(
+        "fdseq_stays",
+        "a slot that is given back keeps its fdseq",
+        "a_stale_event_reaches_nobody",
+        (("cache.c", "    d->fdseq++; ", "    "),),
+    ),
+    Bug(
+        "queue_holds_no_reference",
+        "the slot goes back while its token is in the ready queue",
+        "the_last_handle_goes_under_an_event",
+        (
+            ("poller.c", "    np_inc(&np_desc_of(s)->refs);\n", ""),
+            (
+                "poller.c",
+                "        np_unref_locked(np_desc_of(s), wakes);\n",
+                "        (void)wakes;\n",
+            ),
+        ),
+    ),
+    Bug(
+        "last_reference_not_looked_at_again",
+        "the last handle goes, an event queues the token, and the slot is freed all the same",
+        "the_last_handle_goes_under_an_event",
+        (("open.c", "if (d->fdseq == fdseq && np_load(&d->refs) == 0)", "if (fdseq)"),),
+    ),
+    Bug(
+        "replaced_number_keeps_its_waiter",
+        "who waits on a number that was closed underneath is not told when it is opened anew",
+        "a_number_closed_underneath",
+        (
+            (
+                "open.c",
+                "    if (old)\n        close_locked(old, wakes);",
+                "    if (old && !wakes)\n        close_locked(old, wakes);",
+            ),
+        ),
+    ),
+    Bug(
+        "no_seq_check",
+        "a timer that comes to the top fires though its deadline was moved",
+        "a_deadline_moved_while_it_fires",
+        (("timers.c", "        if (s->timer_seq == s->seq)\n", "        if (s)\n"),),
+    ),
+    Bug(
+        "combined_timer_not_invalidated",
+        "the read side's timer, kept for both, is moved and the write side gets none",
+        "equal_deadlines_parted",
+        (("desc.c", "    if (wd != wd0 || regroup) {", "    if (wd != wd0) {"),),
+    ),
+    Bug(
+        "combined_timer_fires_once",
+        "of two equal deadlines only the read side's expires",
+        "equal_deadlines_fire_together",
+        (("desc.c", "    if (combined)\n", "    if (combined && !wakes)\n"),),
+    ),
+    Bug(
+        "expired_bit_after_the_deadline",
+        "between the two a look finds neither",
+        "expiry_is_seen_by_all",
+        (
+            (
+                "desc.c",
+                "    set_info(np_desc_of(s), INFO_EXPIRED(s->mode), 0);\n"
+                "    np_store64(&s->deadline, -1);\n    s->seq++;\n",
+                "    np_store64(&s->deadline, -1);\n    s->seq++;\n"
+                "    set_info(np_desc_of(s), INFO_EXPIRED(s->mode), 0);\n",
+            ),
+        ),
+    ),
+    Bug(
+        "expiry_not_looked_at_again",
+        "a deadline seen to have passed is fired although it was moved meanwhile",
+        "a_deadline_moved_while_it_fires",
+        (("desc.c", "    if (when > 0 && np_now() >= when)\n", "    if (when > 0)\n"),),
+    ),
+    Bug(
+        "new_deadline_wakes_nobody",
+        "a driver sleeps past a deadline that was set meanwhile",
+        "a_deadline_reaches_the_waiter",
+        (("desc.c", "            cover_deadline(p, when, &wakes);", "            (void)when;"),),
+    ),
+    Bug(
+        "driver_sleeps_past_others_deadlines",
+        "a driver waits for its own time only",
+        "a_deadline_reaches_a_follower",
+        (("thread.c", "until < first ? until : first;", "until;"),),
+    ),
+    Bug(
+        "leader_handover_dropped",
+        "the last driver leaves and promotes nobody",
+        "two_threads_drive_in_turn",
+        (
+            (
+                "thread.c",
+                "        promote(NP_CONTAINER(p->followers.next, np_waiter, link), wakes);",
+                "        (void)promote;",
+            ),
+        ),
+    ),
+    Bug(
+        "signal_without_handover",
+        "a driver that is interrupted leaves the followers alone",
+        "a_signal_hands_over",
+        (
+            (
+                "thread.c",
+                "        rc = withdraw(d, s, rc);\n    else\n        rc = 0;\n    np_hand_over(p, wakes);",
+                "        rc = withdraw(d, s, rc);\n    else\n        rc = 0;\n"
+                "    if (rc == NP_OK)\n        np_hand_over(p, wakes);",
+            ),
+        ),
+    ),
+    Bug(
+        "poll_without_handover",
+        "a poll that returns leaves the followers alone",
+        "a_poll_that_returns_lets_a_thread_lead",
+        (("poller.c", "    np_hand_over(p, wakes);\n    return rc ==", "    return rc =="),),
+    ),
+    Bug(
+        "wake_meant_for_another_is_kept",
+        "a driver drains the wake object and does not pass on what was another's",
+        "a_poll_of_no_time_steals_nothing",
+        (("thread.c", "        if (!somebody_else_is_meant(p))\n", "        if (p)\n"),),
+    ),
+    Bug(
+        "wake_flag_cleared_too_early",
+        "raised is cleared before the wake object is drained",
+        "wakes_before_a_poll_are_not_lost",
+        (
+            (
+                "thread.c",
+                "    if (woken) /* drained: from here on a wake must signal anew */\n"
+                "        np_store(&p->raised, 0);\n",
+                "",
+            ),
+            (
+                "thread.c",
+                "    int n = p->backend->poll(",
+                "    np_store(&p->raised, 0);\n    int n = p->backend->poll(",
+            ),
+        ),
+    ),
+    Bug(
+        "wake_flag_never_cleared",
+        "after one wake-up there is no second",
+        "a_deadline_reaches_a_follower",
+        (("thread.c", "        np_store(&p->raised, 0);", "        (void)p;"),),
+    ),
+    Bug(
+        "pending_after_the_signal",
+        "np_wake signals first and says why afterwards",
+        "a_poll_of_no_time_steals_nothing",
+        (
+            (
+                "poller.c",
+                "    np_store(&p->pending, 1);\n    np_raise(p);",
+                "    np_raise(p);\n    np_store(&p->pending, 1);",
+            ),
+        ),
+    ),
+    Bug(
+        "queued_token_wakes_nobody",
+        "a token made ready by another thread does not wake the poll that sleeps",
+        "unblock_brings_the_token_out",
+        (
+            (
+                "poller.c",
+                "            wakes->raise = NP_CONTAINER(l, np_driver, link)->kicked = true;",
+                "            (void)l;",
+            ),
+        ),
+    ),
+    Bug(
+        "poll_sleeps_on_its_queue",
+        "a poll goes to sleep without a look at the ready queue",
+        "unblock_brings_the_token_out",
+        (("poller.c", "p->ready_first ? 0 : until, wakes);", "until, wakes);"),),
+    ),
+    Bug(
+        "notified_driver_is_left_inside",
+        "a thread whose event another one collected is not woken out of the kernel",
+        "a_poll_that_returns_lets_a_thread_lead",
+        (
+            ("thread.c", "    if (w->driver.inside) {", "    if (w->driver.inside && !p_never) {"),
+            (
+                "thread.c",
+                "/* The semaphore has left SEM_THREAD: tell",
+                "static const int p_never = 1;\n/* The semaphore has left SEM_THREAD: tell",
+            ),
+        ),
+    ),
+    Bug(
+        "no_baton",
+        "a driver that gets its own outcome leaves as if it were a follower, without a hand-over",
+        "two_threads_drive_in_turn",
+        (
+            (
+                "thread.c",
+                "    np_store(&w->word, done | WORD_BATON);",
+                "    np_store(&w->word, done);",
+            ),
+            (
+                "thread.c",
+                "        rc = 0;\n    np_hand_over(p, wakes);",
+                "        rc = 0;\n    if (np_load(&w->word) & WORD_BATON)\n        np_hand_over(p, wakes);",
+            ),
+        ),
+    ),
+    Bug(
+        "parked_without_a_look",
+        "the outcome of a follower is told before the follower is unlinked by nobody",
+        "two_threads_drive_in_turn",
+        (
+            (
+                "thread.c",
+                "        np_list_remove(&w->link);\n        np_store(&w->word, done);",
+                "        np_store(&w->word, done);",
+            ),
+        ),
+    ),
+    Bug(
+        "closed_poller_kicks_nobody",
+        "whoever is in the kernel stays there",
+        "a_poller_closed_under_all",
+        (("poller.c", "        np_kick_all(p, &wakes);\n", ""),),
+    ),
+    Bug(
+        "kernel_object_closed_under_a_waker",
+        "np_wake from a signal handler writes to a descriptor that is closed",
+        "wake_against_the_closing_poller",
+        (("poller.c", "    while (np_load(&p->wakers) > 0)\n        np_yield();\n", ""),),
+    ),
+    Bug(
+        "waker_counted_late",
+        "np_raise looks at the state first and is counted afterwards",
+        "wake_against_the_closing_poller",
+        (
+            (
+                "poller.c",
+                "    np_inc(&p->wakers);\n    if (np_load(&p->state) == STATE_OPEN && np_cas(&p->raised, 0, 1))\n",
+                "    bool open = np_load(&p->state) == STATE_OPEN;\n    np_inc(&p->wakers);\n"
+                "    if (open && np_cas(&p->raised, 0, 1))\n",
+            ),
+        ),
+    ),
+    Bug(
+        "closed_hidden_by_a_wake",
+        "a poll on a closed poller reports a wake-up instead",
+        "wake_against_the_closing_poller",
+        (
+            (
+                "poller.c",
+                "    return rc == NP_OK && np_load(&p->state) == STATE_CLOSED ? NP_CLOSED : rc;",
+                "    return rc;",
+            ),
+        ),
+    ),
+    Bug(
+        "outer_loop_not_told_of_tokens",
+        "fileno() is not readable when a token is ready",
+        "an_outer_loop_misses_nothing",
+        (("poller.c", "    wakes->raise = wakes->raise || p->nested;\n", ""),),
+    ),
+    Bug(
+        "outer_loop_not_told_of_deadlines",
+        "fileno() is not readable when a deadline is due",
+        "an_outer_loop_misses_nothing",
+        (("desc.c", "        np_nest_sync(p);\n", "        (void)p;\n"),),
+    ),
+    Bug(
+        "global_lock_kept",
+        "the host's global lock is kept while a thread waits",
+        "a_global_lock_is_given_back",
+        (
+            ("thread.c", "    void *cookie = np_blocking_enter();\n", ""),
+            ("thread.c", "    np_blocking_leave(cookie);\n", ""),
+        ),
+    ),
+    Bug(
+        "forked_waiters_stay",
+        "in the child the parent's threads still wait",
+        "a_child_goes_on",
+        (
+            (
+                "fork.c",
+                "            forget_threads(p->fds.buckets[i]);",
+                "            (void)forget_threads;",
+            ),
+        ),
+    ),
+    Bug(
+        "forked_raised_stays",
+        "in the child a wake-up seems to be under way that never comes",
+        "a_child_goes_on",
+        (("fork.c", "    np_store(&p->raised, 0);\n", ""),),
+    ),
+)
