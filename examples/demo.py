@@ -324,7 +324,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Watch netpoll at its main job.")
     parser.add_argument("--quick", action="store_true", help="fewer clients, shorter deadlines")
     chosen = parser.parse_args()
-    return 0 if green.run(run, QUICK if chosen.quick else FULL) else 1
+    try:
+        return 0 if green.run(run, QUICK if chosen.quick else FULL) else 1
+    except KeyboardInterrupt:
+        print("\nstopped")
+        return 130
 
 
 if __name__ == "__main__":
