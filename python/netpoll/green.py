@@ -33,6 +33,7 @@ on; another thread, a signal or Ctrl-C may still end it.
 Abroad.  A greenlet may wait on another thread's poller.  Its token comes out there, whoever polls,
 and `Poller.poll` hands it to its hub.  But nobody else need drive that poller, so a hub with such
 waiters looks there too, and sleeps on the descriptors of all these pollers, its own included.
+Where a poller has no descriptor (Windows) it sleeps on its own, in naps of a millisecond.
 """
 
 from __future__ import annotations
@@ -276,9 +277,12 @@ class Hub(greenlet.greenlet):
 
         A poller that holds something for others stays readable until they have come for it.
         """
+        patience = self._patience()
+        if not hasattr(select, "poll"):  # Windows can sleep on one completion port only
+            self._poll(NAP if patience is None else min(patience, NAP))
+            return
         if self._bell is None:
             self._bell = _hidden_poller()
-        patience = self._patience()
         sleep = select.poll()
         for poller in (self._bell, self.poller, *self.abroad):
             if poller._left:
