@@ -25,9 +25,11 @@
  *              drained then.  -EINTR on a signal.  Any number of threads at once
  *   wake       signal the wake object: one poll, in progress or next, returns.  Async-signal-safe
  *   is_poll_descriptor   is fd one of its own?
- *   fileno     a descriptor that is readable when poll would return something; -ENOSYS if none.
- *              From then on it is also readable when the nest timer has expired
+ *   fileno     a descriptor that is readable when poll would return something, when the nest timer
+ *              has expired, and while there is nest work; -ENOSYS if none.  A thread inside poll
+ *              does not see the last two
  *   nest_timer set that timer to an instant of np_now (0: off)
+ *   nest_work  is there?  NULL: the wake object is signalled instead
  *
  * All but poll and wake are called with the poller's lock held.
  */
@@ -75,6 +77,7 @@ typedef struct np_backend {
     bool (*is_poll_descriptor)(void *kernel, np_fd fd);
     int (*fileno)(void *kernel, np_fd *out);
     int (*nest_timer)(void *kernel, int64_t when);
+    int (*nest_work)(void *kernel, bool work);
 } np_backend;
 
 extern const np_backend np_backend_epoll, np_backend_kqueue, np_backend_iocp, np_backend_poll;

@@ -7,8 +7,7 @@
  * - EPOLLRDHUP, EPOLLHUP and EPOLLERR come without being asked for or together with data; after
  *   them no further edge may come, so they count as readiness for whoever may be waiting.
  * - epoll_wait counts milliseconds; epoll_pwait2 (Linux 5.11) nanoseconds.
- * - An epoll descriptor is itself readable while it has events, which is all that nesting needs;
- *   a timerfd inside makes deadlines count as events.
+ * - An epoll descriptor is itself readable while it has events, so another epoll can watch it.
  */
 #define _GNU_SOURCE /* syscall */
 #include "backend.h"
@@ -20,15 +19,15 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "nest.h"
 #include "posixfd.h"
 
-/* No descriptor's tag is that small. */
-enum { TAG_WAKE = 0, TAG_TIMER = 1 };
+enum { TAG_WAKE = 0 }; /* no descriptor's tag */
 
 typedef struct epoll_kernel {
     int fd;
-    int timer; /* -1 until it is nested */
     np_wakefd wake;
+    np_nest nest;
 } epoll_kernel;
 
 static bool epoll_usable(void)
@@ -47,7 +46,7 @@ static int epoll_init(void **kernel)
     epoll_kernel *k = malloc(sizeof *k);
     if (!k)
         return -ENOMEM;
-    k->timer = -1;
+    k->nest = (np_nest)NP_NEST_INIT;
     k->fd = epoll_create1(EPOLL_CLOEXEC);
     int rc = k->fd < 0 ? -errno : 0;
     if (rc < 0)
@@ -73,8 +72,7 @@ no_epoll:
 static void epoll_fini(void *kernel)
 {
     epoll_kernel *k = kernel;
-    if (k->timer >= 0)
-        close(k->timer);
+    np_nest_close(&k->nest);
     np_wakefd_close(&k->wake);
     close(k->fd);
     free(k);
@@ -88,10 +86,8 @@ static int epoll_renew(void *kernel)
         rc = np_wakefd_renew(&k->wake);
     if (rc == 0)
         rc = add(k->fd, k->wake.reader, EPOLLIN, TAG_WAKE);
-    if (rc == 0 && k->timer >= 0) {
-        close(k->timer); /* the parent's; fileno makes a new one */
-        k->timer = -1;
-    }
+    if (rc == 0)
+        rc = np_nest_renew(&k->nest, k->fd);
     return rc;
 }
 
@@ -160,7 +156,7 @@ static int epoll_poll(void *kernel, np_event *events, int max, int64_t timeout, 
         if (batch[i].data.u64 == TAG_WAKE) {
             np_wakefd_drain(&k->wake);
             *woken = true;
-        } else if (batch[i].data.u64 != TAG_TIMER) {
+        } else {
             translate(&batch[i], &events[out++]);
         }
     }
@@ -176,31 +172,27 @@ static int epoll_wake(void *kernel)
 static bool epoll_is_poll_descriptor(void *kernel, np_fd fd)
 {
     epoll_kernel *k = kernel;
-    return fd == k->fd || fd == k->wake.reader || (fd == k->timer && fd >= 0);
+    return fd == k->fd || fd == k->wake.reader || np_nest_has(&k->nest, fd);
 }
 
 static int epoll_fileno(void *kernel, np_fd *out)
 {
     epoll_kernel *k = kernel;
-    if (k->timer < 0) {
-        int timer = np_timerfd_open();
-        if (timer < 0)
-            return timer;
-        int rc = add(k->fd, timer, EPOLLIN, TAG_TIMER);
-        if (rc < 0) {
-            close(timer);
-            return rc;
-        }
-        k->timer = timer;
-    }
-    *out = k->fd;
-    return 0;
+    int rc = k->nest.fd < 0 ? np_nest_open(&k->nest, k->fd) : 0;
+    *out = k->nest.fd;
+    return rc;
 }
 
 static int epoll_nest_timer(void *kernel, int64_t when)
 {
     epoll_kernel *k = kernel;
-    return np_timerfd_set(k->timer, when);
+    return np_nest_timer(&k->nest, when);
+}
+
+static int epoll_nest_work(void *kernel, bool work)
+{
+    epoll_kernel *k = kernel;
+    return np_nest_work(&k->nest, work);
 }
 
 const np_backend np_backend_epoll = {
@@ -217,4 +209,5 @@ const np_backend np_backend_epoll = {
     .is_poll_descriptor = epoll_is_poll_descriptor,
     .fileno = epoll_fileno,
     .nest_timer = epoll_nest_timer,
+    .nest_work = epoll_nest_work,
 };

@@ -23,11 +23,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "nest.h"
 #include "posixfd.h"
-
-#ifdef __linux__
-#include <sys/epoll.h>
-#endif
 
 typedef struct entry {
     uint64_t tag;
@@ -54,8 +51,7 @@ typedef struct poll_kernel {
     uint32_t next;   /* where the next report starts, so that all get their turn */
     uint32_t inside; /* threads in poll */
     copy spare;      /* kept for the next poll */
-    int mirror;      /* -1 until it is nested */
-    int timer;
+    np_nest nest;
 } poll_kernel;
 
 static bool poll_usable(void)
@@ -63,102 +59,42 @@ static bool poll_usable(void)
     return true;
 }
 
-/* --- the mirror, for nesting ------------------------------------------------------------------ */
+/* --- nesting ---------------------------------------------------------------------------------- */
 
-#ifdef __linux__
-
-static int mirror_add(int epfd, int fd)
+static void mirror(const poll_kernel *k, const entry *e)
 {
-    struct epoll_event ev = {.events = EPOLLIN};
-    return epoll_ctl(epfd, EPOLL_CTL_ADD, fd, &ev) < 0 ? -errno : 0;
+    np_nest_watch(&k->nest, e->fd, (e->armed & POLLIN ? NP_READ : 0) | (e->armed & POLLOUT ? NP_WRITE : 0));
 }
 
-/* Errors are of no account: a number that epoll does not know has been closed by its owner. */
-static void mirror_entry(const poll_kernel *k, const entry *e)
+static int nest(poll_kernel *k)
 {
-    struct epoll_event ev = {.events = (e->armed & POLLIN ? (uint32_t)EPOLLIN : 0) |
-                                       (e->armed & POLLOUT ? (uint32_t)EPOLLOUT : 0)};
-    if (k->mirror < 0)
-        return;
-    if (!e->armed)
-        epoll_ctl(k->mirror, EPOLL_CTL_DEL, e->fd, &ev);
-    else if (epoll_ctl(k->mirror, EPOLL_CTL_MOD, e->fd, &ev) < 0)
-        epoll_ctl(k->mirror, EPOLL_CTL_ADD, e->fd, &ev);
-}
-
-static int mirror_open(poll_kernel *k)
-{
-    int rc = 0;
-    int timer = np_timerfd_open();
-    if (timer < 0)
-        return timer;
-    int epfd = epoll_create1(EPOLL_CLOEXEC);
-    if (epfd < 0) {
-        rc = -errno;
-        goto no_epoll;
-    }
-    if ((rc = mirror_add(epfd, timer)) < 0 || (rc = mirror_add(epfd, k->wake.reader)) < 0)
-        goto no_add;
-    k->timer = timer;
-    k->mirror = epfd;
-    for (uint32_t i = 0; i < k->count; i++)
+    int rc = np_nest_open(&k->nest, k->wake.reader);
+    for (uint32_t i = 0; rc == 0 && i < k->count; i++)
         if (k->entries[i].armed)
-            mirror_entry(k, &k->entries[i]);
-    return 0;
-
-no_add:
-    close(epfd);
-no_epoll:
-    close(timer);
+            mirror(k, &k->entries[i]);
     return rc;
-}
-
-static int poll_nest_timer(void *kernel, int64_t when)
-{
-    poll_kernel *k = kernel;
-    return np_timerfd_set(k->timer, when);
-}
-
-#else
-
-static void mirror_entry(const poll_kernel *k, const entry *e)
-{
-    (void)k;
-    (void)e;
-}
-
-static int mirror_open(poll_kernel *k)
-{
-    (void)k;
-    return -ENOSYS;
-}
-
-static int poll_nest_timer(void *kernel, int64_t when)
-{
-    (void)kernel;
-    (void)when;
-    return -ENOSYS;
-}
-
-#endif
-
-static void mirror_close(poll_kernel *k)
-{
-    if (k->mirror < 0)
-        return;
-    close(k->mirror);
-    close(k->timer);
-    k->mirror = -1;
 }
 
 static int poll_fileno(void *kernel, np_fd *out)
 {
     poll_kernel *k = kernel;
     pthread_mutex_lock(&k->lock);
-    int rc = k->mirror < 0 ? mirror_open(k) : 0;
-    *out = k->mirror;
+    int rc = k->nest.fd < 0 ? nest(k) : 0;
+    *out = k->nest.fd;
     pthread_mutex_unlock(&k->lock);
     return rc;
+}
+
+static int poll_nest_timer(void *kernel, int64_t when)
+{
+    poll_kernel *k = kernel;
+    return np_nest_timer(&k->nest, when);
+}
+
+static int poll_nest_work(void *kernel, bool work)
+{
+    poll_kernel *k = kernel;
+    return np_nest_work(&k->nest, work);
 }
 
 /* --- life ------------------------------------------------------------------------------------- */
@@ -168,7 +104,7 @@ static int poll_init(void **kernel)
     poll_kernel *k = calloc(1, sizeof *k);
     if (!k)
         return -ENOMEM;
-    k->mirror = -1;
+    k->nest = (np_nest)NP_NEST_INIT;
     int rc = np_wakefd_open(&k->wake);
     if (rc < 0) {
         free(k);
@@ -182,7 +118,7 @@ static int poll_init(void **kernel)
 static void poll_fini(void *kernel)
 {
     poll_kernel *k = kernel;
-    mirror_close(k);
+    np_nest_close(&k->nest);
     np_wakefd_close(&k->wake);
     /* The lock is not destroyed: in a forked child it may be anybody's. */
     free(k->spare.pfds);
@@ -200,8 +136,8 @@ static int poll_renew(void *kernel)
     k->inside = 0;
     k->count = 0;
     memset(k->where, 0, k->where_size * sizeof *k->where);
-    mirror_close(k);
-    return np_wakefd_renew(&k->wake);
+    int rc = np_wakefd_renew(&k->wake);
+    return rc == 0 ? np_nest_renew(&k->nest, k->wake.reader) : rc;
 }
 
 /* --- the table -------------------------------------------------------------------------------- */
@@ -219,7 +155,7 @@ static void forget(poll_kernel *k, entry *e)
     uint32_t pos = (uint32_t)(e - k->entries);
 
     e->armed = 0;
-    mirror_entry(k, e);
+    mirror(k, e);
     k->where[e->fd] = 0;
     if (pos != --k->count) {
         *e = k->entries[k->count];
@@ -306,7 +242,7 @@ static int poll_arm(void *kernel, np_fd fd, uint64_t tag, int mode)
     entry *e = lookup(k, (int)fd, tag);
     if (e && !(e->armed & bit)) {
         e->armed |= bit;
-        mirror_entry(k, e);
+        mirror(k, e);
         rc = k->inside > 0;
     }
     pthread_mutex_unlock(&k->lock);
@@ -379,7 +315,7 @@ static bool report(poll_kernel *k, const struct pollfd *pfd, uint64_t tag, np_ev
     if (!news)
         return false;
     e->armed = (short)(e->armed & ~news);
-    mirror_entry(k, e);
+    mirror(k, e);
     out->tag = tag;
     out->modes = (uint8_t)((news & POLLIN ? NP_READ : 0) | (news & POLLOUT ? NP_WRITE : 0));
     out->error = pfd->revents == POLLERR;
@@ -438,8 +374,7 @@ static int poll_wake(void *kernel)
 static bool poll_is_poll_descriptor(void *kernel, np_fd fd)
 {
     poll_kernel *k = kernel;
-    return fd == k->wake.reader || fd == k->wake.writer ||
-           (k->mirror >= 0 && (fd == k->mirror || fd == k->timer));
+    return fd == k->wake.reader || fd == k->wake.writer || np_nest_has(&k->nest, fd);
 }
 
 const np_backend np_backend_poll = {
@@ -456,4 +391,5 @@ const np_backend np_backend_poll = {
     .is_poll_descriptor = poll_is_poll_descriptor,
     .fileno = poll_fileno,
     .nest_timer = poll_nest_timer,
+    .nest_work = poll_nest_work,
 };

@@ -327,9 +327,10 @@ int np_cancel(np_desc *d, int mode, np_token *token)
     int withdrawn = 0;
 
     np_lock(p);
-    if (np_cas(&s->sem, SEM_TOKEN, SEM_NIL)) {
+    if (np_load(&s->sem) == SEM_TOKEN) {
         np_dec(&p->parked[s->mode - 1]);
-        *token = s->token;
+        *token = s->token; /* before the side is free, and another token's */
+        np_store(&s->sem, SEM_NIL);
         withdrawn = 1;
     } else if (np_cas(&s->claim, CLAIM_OUT, CLAIM_NONE) ||
                np_cas(&s->claim, CLAIM_QUEUED, CLAIM_DROPPED)) {
@@ -380,8 +381,6 @@ static void move_deadlines(np_desc *d, int64_t when, int modes)
 /* A driver that would sleep past the new first deadline must come back and look again. */
 static void cover_deadline(np_poller *p, int64_t when, np_wakes *wakes)
 {
-    if (p->nested && np_load(&p->state) == STATE_OPEN && (!p->nest_when || when < p->nest_when))
-        np_nest_sync(p);
     if (np_list_empty(&p->drivers))
         return;
     for (np_link *l = p->drivers.next; l != &p->drivers; l = l->next)

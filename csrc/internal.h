@@ -164,6 +164,7 @@ typedef struct np_driver {
     np_link link;
     int64_t until; /* it comes back by then at the latest */
     bool inside;   /* linked */
+    bool sleeps;   /* it may block; else it is back at once */
     bool is_poll;  /* np_poll, which is after tokens and np_wake; else a thread in np_wait */
     bool kicked;   /* it has been given a reason to come back: the wake must reach it */
 } np_driver;
@@ -245,6 +246,7 @@ struct np_poller {
     np_fdtab fds;
     bool nested;       /* np_poller_fileno was called: keep it readable when there is work */
     int64_t nest_when; /* what the backend's nest timer is set to, 0 = off */
+    bool nest_work;    /* what it was told last */
     np_stats stats;
     np_link registry; /* all pollers of the process, under the registry's own lock (fork.c) */
 };
@@ -297,7 +299,6 @@ void np_raise(np_poller *p);
 void np_enqueue_token(np_poller *p, np_side *s, np_wakes *wakes);
 int np_pop_tokens(np_poller *p, np_token *tokens, int max, np_wakes *wakes);
 void np_give_back_kernel(np_poller *p);
-void np_nest_sync(np_poller *p);
 void *np_blocking_enter(void);
 void np_blocking_leave(void *cookie);
 

@@ -88,10 +88,33 @@ void np_lock(np_poller *p)
     np_mutex_lock(&p->lock);
 }
 
+/* For the loop that the poller is nested in.  The timer goes off at the first deadline, or before:
+ * it is not set anew when that moves later, but when it has gone off and np_poll has found nothing
+ * due. */
+static void sync_nest(np_poller *p, np_wakes *wakes)
+{
+    bool work = p->ready_first != NULL;
+    int64_t first = np_heap_top(&p->heap), when = first == INT64_MAX ? 0 : first;
+    bool gone_off = p->nest_when && p->nest_when <= np_now();
+
+    if ((when && (!p->nest_when || when < p->nest_when)) || gone_off) {
+        p->backend->nest_timer(p->kernel, when);
+        p->nest_when = when;
+    }
+    if (work == p->nest_work)
+        return;
+    p->nest_work = work;
+    if (p->backend->nest_work)
+        p->backend->nest_work(p->kernel, work);
+    else
+        wakes->raise = wakes->raise || work;
+}
+
 void np_unlock(np_poller *p, np_wakes *wakes)
 {
+    if (p->nested && np_load(&p->state) == STATE_OPEN)
+        sync_nest(p, wakes);
     bool raise = wakes->raise;
-
     wakes->raise = false;
     np_mutex_unlock(&p->lock);
     if (raise)
@@ -135,12 +158,8 @@ static int renew(np_poller *p, np_wakes *wakes)
             np_store(&p->state, STATE_FORKED);
             return rc;
         }
-    if (p->nested) {
-        np_fd fd;
-        p->backend->fileno(p->kernel, &fd);
-        p->nest_when = 0;
-        wakes->raise = true;
-    }
+    p->nest_when = 0; /* the new nest knows nothing; np_unlock tells it */
+    p->nest_work = false;
     return NP_OK;
 }
 
@@ -248,7 +267,6 @@ void np_enqueue_token(np_poller *p, np_side *s, np_wakes *wakes)
         p->ready_first = s;
     p->ready_last = s;
 
-    wakes->raise = wakes->raise || p->nested;
     for (np_link *l = p->drivers.next; l != &p->drivers; l = l->next)
         if (NP_CONTAINER(l, np_driver, link)->is_poll)
             wakes->raise = NP_CONTAINER(l, np_driver, link)->kicked = true;
@@ -265,8 +283,6 @@ int np_pop_tokens(np_poller *p, np_token *tokens, int max, np_wakes *wakes)
             np_store(&s->claim, CLAIM_NONE);
         np_unref_locked(np_desc_of(s), wakes);
     }
-    if (p->ready_first && p->nested)
-        wakes->raise = true; /* stay readable */
     return n;
 }
 
@@ -335,6 +351,20 @@ static int poll_blocking(np_poller *p, np_poll_call *c, np_wakes *wakes)
     return rc;
 }
 
+/* A look that does not block leaves events, tokens and wake-ups to a poll that sleeps. */
+static bool another_sleeps(np_poller *p, np_wakes *wakes)
+{
+    for (np_link *l = p->drivers.next; l != &p->drivers; l = l->next) {
+        np_driver *d = NP_CONTAINER(l, np_driver, link);
+        if (!d->is_poll || !d->sleeps)
+            continue;
+        if (p->ready_first)
+            wakes->raise = d->kicked = true;
+        return true;
+    }
+    return false;
+}
+
 /* The first look does not block, so it keeps the host's global lock; a host without one goes
  * straight to the second. */
 int np_poll(np_poller *p, int64_t timeout_ns, np_token *tokens, int max, int *n)
@@ -348,7 +378,8 @@ int np_poll(np_poller *p, int64_t timeout_ns, np_token *tokens, int max, int *n)
         c.until = timeout_ns < 0 || timeout_ns > INT64_MAX - now ? INT64_MAX : now + timeout_ns;
     }
     np_lock(p);
-    if (timeout_ns == 0 || p->ready_first || blocking_enter)
+    bool left_to_another = timeout_ns == 0 && another_sleeps(p, &wakes);
+    if (!left_to_another && (timeout_ns == 0 || p->ready_first || blocking_enter))
         rc = poll_once(p, &c, 0, &wakes);
     if (rc != NP_OK || timeout_ns == 0 || np_swap(&p->pending, 0)) {
         rc = leave(p, rc, &wakes);
@@ -366,18 +397,6 @@ void np_wake(np_poller *p)
     np_raise(p);
 }
 
-/* --- nesting --------------------------------------------------------------------------------- */
-
-/* The nest timer goes off at the first deadline, or before: then np_poll(0) sets it again. */
-void np_nest_sync(np_poller *p)
-{
-    int64_t first = np_heap_top(&p->heap);
-    int64_t when = first == INT64_MAX ? 0 : first;
-
-    if (when != p->nest_when && p->backend->nest_timer(p->kernel, when) == 0)
-        p->nest_when = when;
-}
-
 int np_poller_fileno(np_poller *p, np_fd *out)
 {
     np_wakes wakes = NP_WAKES_INIT;
@@ -386,11 +405,7 @@ int np_poller_fileno(np_poller *p, np_fd *out)
     int rc = np_enter(p, &wakes);
     if (rc == NP_OK)
         rc = p->backend->fileno(p->kernel, out);
-    if (rc == 0 && !p->nested) {
-        p->nested = true;
-        np_nest_sync(p);
-        wakes.raise = wakes.raise || p->ready_first;
-    }
+    p->nested = p->nested || rc == 0;
     np_unlock(p, &wakes);
     return rc;
 }

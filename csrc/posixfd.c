@@ -7,7 +7,6 @@
 
 #ifdef __linux__
 #include <sys/eventfd.h>
-#include <sys/timerfd.h>
 #endif
 
 int np_replace_fd(int fresh, int old)
@@ -47,18 +46,6 @@ void np_wakefd_close(np_wakefd *w)
 int np_wakefd_renew(np_wakefd *w)
 {
     return np_replace_fd(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), w->reader);
-}
-
-int np_timerfd_open(void)
-{
-    int fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
-    return fd < 0 ? -errno : fd;
-}
-
-int np_timerfd_set(int fd, int64_t when)
-{
-    struct itimerspec its = {.it_value = {.tv_sec = when / 1000000000, .tv_nsec = when % 1000000000}};
-    return timerfd_settime(fd, TFD_TIMER_ABSTIME, &its, NULL) < 0 ? -errno : 0;
 }
 
 #else

@@ -1,5 +1,5 @@
-/* Small tools that the POSIX backends share: a wake object, a timer object, replacing a descriptor
- * under its number. */
+/* Small tools that the POSIX backends share: a wake object, replacing a descriptor under its
+ * number. */
 #ifndef NP_POSIXFD_H
 #define NP_POSIXFD_H
 
@@ -19,11 +19,5 @@ void np_wakefd_drain(const np_wakefd *w);
 
 /* Put fresh in the place of the descriptor number old; fresh is closed.  Negative: -errno. */
 int np_replace_fd(int fresh, int old);
-
-#ifdef __linux__
-/* A descriptor that is readable from an instant of np_now on (0: never). */
-int np_timerfd_open(void);
-int np_timerfd_set(int fd, int64_t when);
-#endif
 
 #endif

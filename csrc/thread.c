@@ -56,6 +56,7 @@ int np_drive(np_poller *p, np_driver *driver, int64_t until, np_wakes *wakes)
 
     driver->until = until < first ? until : first;
     driver->kicked = false;
+    driver->sleeps = until != 0;
     driver->inside = true;
     np_list_append(&p->drivers, &driver->link);
     p->stats.polls++;
@@ -72,8 +73,6 @@ int np_drive(np_poller *p, np_driver *driver, int64_t until, np_wakes *wakes)
     if (n > 0)
         dispatch(p, events, n, wakes);
     fire_deadlines(p, wakes);
-    if (p->nested)
-        np_nest_sync(p);
     return n;
 }
 

@@ -66,7 +66,7 @@ bool ext_timeout(const DescObject *d, PyObject *arg, int64_t none, int64_t *ns)
     return true;
 }
 
-/* Numbers that no descriptor can have become -1, which the kernel calls a bad one. */
+/* Numbers that do not fit become -1, which the kernel calls a bad one. */
 bool ext_fd(PyObject *arg, np_fd *fd)
 {
     int overflow = 0;
@@ -76,7 +76,48 @@ bool ext_fd(PyObject *arg, np_fd *fd)
 #ifdef _WIN32
     *fd = overflow ? -1 : (np_fd)v;
 #else
-    *fd = overflow || v < 0 || v > INT_MAX ? -1 : (np_fd)v;
+    *fd = overflow || v < INT_MIN || v > INT_MAX ? -1 : (np_fd)v;
 #endif
     return true;
+}
+
+/* Where the argument of that name goes; -1 for no such name. */
+static int position(const ext_signature *s, PyObject *name)
+{
+    for (int i = 0; i < s->max; i++)
+        if (PyUnicode_CompareWithASCIIString(name, s->names[i]) == 0)
+            return i;
+    return -1;
+}
+
+static bool complain(const ext_signature *s, const char *what, PyObject *name)
+{
+    PyErr_Format(PyExc_TypeError, "%s() %s %R", s->function, what, name);
+    return false;
+}
+
+bool ext_arguments(const ext_signature *s, PyObject *const *args, Py_ssize_t n, PyObject *names,
+                   PyObject **out)
+{
+    Py_ssize_t named = names ? PyTuple_Size(names) : 0;
+
+    for (Py_ssize_t i = 0; i < s->max; i++)
+        out[i] = i < n ? args[i] : NULL;
+    for (Py_ssize_t i = 0; i < named; i++) {
+        PyObject *name = PyTuple_GetItem(names, i);
+        int at = position(s, name);
+        if (at < 0)
+            return complain(s, "got an unexpected argument", name);
+        if (out[at])
+            return complain(s, "got multiple values for argument", name);
+        out[at] = args[n + i];
+    }
+    int given = 0;
+    while (given < s->min && out[given])
+        given++;
+    if (given == s->min && n + named <= s->max)
+        return true;
+    PyErr_Format(PyExc_TypeError, "%s() takes %d to %d arguments (%zd given)", s->function, s->min,
+                 s->max, n + named);
+    return false;
 }

@@ -97,31 +97,42 @@ static void desc_dealloc(PyObject *self)
 
 /* --- waiting --------------------------------------------------------------------------------- */
 
-static PyObject *desc_reset(PyObject *self, PyObject *arg)
+/* The one argument of most methods. */
+static bool mode_argument(DescObject *d, const char *function, PyObject *const *args, Py_ssize_t n,
+                          PyObject *names, int *mode)
+{
+    ext_signature s = {function, 1, 1, {"mode"}};
+    PyObject *arg;
+    if (n == 1 && !names)
+        arg = args[0];
+    else if (!ext_arguments(&s, args, n, names, &arg))
+        return false;
+    if (!ext_mode(d, arg, mode))
+        return false;
+    if (!d->desc)
+        uninitialised();
+    return d->desc != NULL;
+}
+
+/* METH_FASTCALL | METH_KEYWORDS */
+#define ARGUMENTS PyObject *const *args, Py_ssize_t n, PyObject *names
+
+static PyObject *desc_reset(PyObject *self, ARGUMENTS)
 {
     DescObject *d = (DescObject *)self;
     int mode;
-    if (!ext_mode(d, arg, &mode))
+    if (!mode_argument(d, "reset", args, n, names, &mode))
         return NULL;
-    REQUIRE_OPENED(d);
     int rc = np_reset(d->desc, mode);
     if (rc != NP_OK)
         return ext_raise(d, mode, rc);
     Py_RETURN_NONE;
 }
 
-static bool count_is(Py_ssize_t n, Py_ssize_t low, Py_ssize_t high, const char *name)
+/* An optional argument: 0, or NP_IO_ONLY. */
+static bool flags_of(PyObject *arg, int *flags)
 {
-    if (n >= low && n <= high)
-        return true;
-    PyErr_Format(PyExc_TypeError, "%s() takes %zd to %zd arguments (%zd given)", name, low, high, n);
-    return false;
-}
-
-/* An optional last argument: 0, or NP_IO_ONLY. */
-static bool flags_of(PyObject *const *args, Py_ssize_t n, Py_ssize_t at, int *flags)
-{
-    long v = n > at ? PyLong_AsLong(args[at]) : 0;
+    long v = arg ? PyLong_AsLong(arg) : 0;
     *flags = v ? NP_IO_ONLY : 0;
     return !(v == -1 && PyErr_Occurred());
 }
@@ -141,32 +152,35 @@ static PyObject *wait_in_thread(DescObject *d, int mode, int flags)
 }
 
 /* In a thread with a hub the greenlet waits, elsewhere the thread. */
-static PyObject *wait_here(PyObject *self, PyObject *arg, int flags)
+static PyObject *wait_here(DescObject *d, int mode, int flags)
 {
-    DescObject *d = (DescObject *)self;
     TurnsObject *turns = ext_turns_here();
-    int mode;
-    if (!ext_mode(d, arg, &mode))
-        return NULL;
-    REQUIRE_OPENED(d);
     return turns ? ext_wait_here(turns, d, mode, flags) : wait_in_thread(d, mode, flags);
 }
 
-static PyObject *desc_wait(PyObject *self, PyObject *arg)
-{
-    return wait_here(self, arg, 0);
-}
-
-static PyObject *desc_wait_canceled(PyObject *self, PyObject *arg)
-{
-    return wait_here(self, arg, NP_IO_ONLY);
-}
-
-static PyObject *desc_wait_thread(PyObject *self, PyObject *const *args, Py_ssize_t n)
+static PyObject *desc_wait(PyObject *self, ARGUMENTS)
 {
     DescObject *d = (DescObject *)self;
+    int mode;
+    return mode_argument(d, "wait", args, n, names, &mode) ? wait_here(d, mode, 0) : NULL;
+}
+
+static PyObject *desc_wait_canceled(PyObject *self, ARGUMENTS)
+{
+    DescObject *d = (DescObject *)self;
+    int mode;
+    return mode_argument(d, "wait_canceled", args, n, names, &mode) ? wait_here(d, mode, NP_IO_ONLY)
+                                                                    : NULL;
+}
+
+static PyObject *desc_wait_thread(PyObject *self, ARGUMENTS)
+{
+    static const ext_signature s = {"_wait", 2, 2, {"mode", "flags"}};
+    DescObject *d = (DescObject *)self;
+    PyObject *given[2];
     int mode, flags;
-    if (!count_is(n, 1, 2, "_wait") || !ext_mode(d, args[0], &mode) || !flags_of(args, n, 1, &flags))
+    if (!ext_arguments(&s, args, n, names, given) || !ext_mode(d, given[0], &mode) ||
+        !flags_of(given[1], &flags))
         return NULL;
     REQUIRE_OPENED(d);
     return wait_in_thread(d, mode, flags);
@@ -175,32 +189,47 @@ static PyObject *desc_wait_thread(PyObject *self, PyObject *const *args, Py_ssiz
 /* --- schedulers ------------------------------------------------------------------------------ */
 
 /* While parked the poller owns a reference to the token. */
-static PyObject *desc_park(PyObject *self, PyObject *const *args, Py_ssize_t n)
+static PyObject *park(DescObject *d, int mode, PyObject *token, int flags)
 {
-    DescObject *d = (DescObject *)self;
-    int mode, flags;
-    if (!count_is(n, 2, 3, "park") || !ext_mode(d, args[0], &mode) || !flags_of(args, n, 2, &flags))
-        return NULL;
-    REQUIRE_OPENED(d);
-    Py_INCREF(args[1]);
-    int rc = np_park(d->desc, mode, (np_token)args[1], flags);
+    Py_INCREF(token);
+    int rc = np_park(d->desc, mode, (np_token)token, flags);
     if (rc == NP_PARKED) {
-        ext_set_parked(d, mode, args[1]);
+        ext_set_parked(d, mode, token);
         Py_RETURN_TRUE;
     }
-    Py_DECREF(args[1]);
+    Py_DECREF(token);
     if (rc == NP_OK)
         Py_RETURN_FALSE;
     return ext_raise(d, mode, rc);
 }
 
-static PyObject *desc_resume(PyObject *self, PyObject *const *args, Py_ssize_t n)
+static PyObject *desc_park(PyObject *self, ARGUMENTS)
 {
+    static const ext_signature s = {"park", 2, 2, {"mode", "token"}};
     DescObject *d = (DescObject *)self;
-    int mode, flags;
-    if (!count_is(n, 1, 2, "resume") || !ext_mode(d, args[0], &mode) || !flags_of(args, n, 1, &flags))
+    PyObject *given[2];
+    int mode;
+    if (!ext_arguments(&s, args, n, names, given) || !ext_mode(d, given[0], &mode))
         return NULL;
     REQUIRE_OPENED(d);
+    return park(d, mode, given[1], 0);
+}
+
+static PyObject *desc_park_flags(PyObject *self, ARGUMENTS)
+{
+    static const ext_signature s = {"_park", 3, 3, {"mode", "token", "flags"}};
+    DescObject *d = (DescObject *)self;
+    PyObject *given[3];
+    int mode, flags;
+    if (!ext_arguments(&s, args, n, names, given) || !ext_mode(d, given[0], &mode) ||
+        !flags_of(given[2], &flags))
+        return NULL;
+    REQUIRE_OPENED(d);
+    return park(d, mode, given[1], flags);
+}
+
+static PyObject *resume(DescObject *d, int mode, int flags)
+{
     ext_set_parked(d, mode, NULL);
     int rc = np_resume(d->desc, mode, flags);
     if (rc == NP_OK)
@@ -208,6 +237,26 @@ static PyObject *desc_resume(PyObject *self, PyObject *const *args, Py_ssize_t n
     if (rc == NP_AGAIN)
         Py_RETURN_FALSE;
     return ext_raise(d, mode, rc);
+}
+
+static PyObject *desc_resume(PyObject *self, ARGUMENTS)
+{
+    DescObject *d = (DescObject *)self;
+    int mode;
+    return mode_argument(d, "resume", args, n, names, &mode) ? resume(d, mode, 0) : NULL;
+}
+
+static PyObject *desc_resume_flags(PyObject *self, ARGUMENTS)
+{
+    static const ext_signature s = {"_resume", 2, 2, {"mode", "flags"}};
+    DescObject *d = (DescObject *)self;
+    PyObject *given[2];
+    int mode, flags;
+    if (!ext_arguments(&s, args, n, names, given) || !ext_mode(d, given[0], &mode) ||
+        !flags_of(given[1], &flags))
+        return NULL;
+    REQUIRE_OPENED(d);
+    return resume(d, mode, flags);
 }
 
 static PyObject *withdraw(DescObject *d, int mode)
@@ -220,65 +269,42 @@ static PyObject *withdraw(DescObject *d, int mode)
     Py_RETURN_TRUE;
 }
 
-static PyObject *desc_cancel(PyObject *self, PyObject *arg)
+static PyObject *desc_cancel(PyObject *self, ARGUMENTS)
 {
     DescObject *d = (DescObject *)self;
     int mode;
-    if (!ext_mode(d, arg, &mode))
+    if (!mode_argument(d, "cancel", args, n, names, &mode))
         return NULL;
-    REQUIRE_OPENED(d);
     if (d->parked[mode - 1] && ext_is_waiter(d->parked[mode - 1])) /* a greenlet in wait */
         Py_RETURN_FALSE;
     return withdraw(d, mode);
 }
 
-static PyObject *desc_withdraw(PyObject *self, PyObject *const *args, Py_ssize_t n)
+static PyObject *desc_withdraw(PyObject *self, ARGUMENTS)
 {
+    static const ext_signature s = {"_withdraw", 2, 2, {"mode", "token"}};
     DescObject *d = (DescObject *)self;
+    PyObject *given[2];
     int mode;
-    if (!count_is(n, 2, 2, "_withdraw") || !ext_mode(d, args[0], &mode))
+    if (!ext_arguments(&s, args, n, names, given) || !ext_mode(d, given[0], &mode))
         return NULL;
     REQUIRE_OPENED(d);
-    if (d->parked[mode - 1] != args[1])
+    if (d->parked[mode - 1] != given[1])
         Py_RETURN_FALSE;
     return withdraw(d, mode);
 }
 
 /* --- deadlines ------------------------------------------------------------------------------- */
 
-/* set_deadline(timeout, mode=READ | WRITE), each by position or by name. */
-static bool deadline_arguments(PyObject *const *args, Py_ssize_t n, PyObject *names,
-                               PyObject *out[2])
+static PyObject *desc_set_deadline(PyObject *self, ARGUMENTS)
 {
-    static const char *const known[] = {"timeout", "mode"};
-    Py_ssize_t named = names ? PyTuple_Size(names) : 0;
-
-    for (Py_ssize_t i = 0; i < n && i < 2; i++)
-        out[i] = args[i];
-    for (Py_ssize_t i = 0; i < named; i++) {
-        PyObject *name = PyTuple_GetItem(names, i);
-        int at = PyUnicode_CompareWithASCIIString(name, known[0]) == 0   ? 0
-                 : PyUnicode_CompareWithASCIIString(name, known[1]) == 0 ? 1
-                                                                         : -1;
-        if (at < 0 || out[at]) {
-            PyErr_Format(PyExc_TypeError, "set_deadline() got %s argument %R",
-                         at < 0 ? "an unexpected keyword" : "multiple values for", name);
-            return false;
-        }
-        out[at] = args[n + i];
-    }
-    return count_is(n + named, 1, 2, "set_deadline") && (out[0] || count_is(0, 1, 2, "set_deadline"));
-}
-
-static PyObject *desc_set_deadline(PyObject *self, PyObject *const *args, Py_ssize_t n,
-                                   PyObject *names)
-{
+    static const ext_signature s = {"set_deadline", 1, 2, {"timeout", "mode"}};
     DescObject *d = (DescObject *)self;
-    PyObject *given[2] = {NULL, NULL};
+    PyObject *given[2];
     int64_t ns;
     int modes = NP_READ | NP_WRITE;
 
-    if (!deadline_arguments(args, n, names, given) || !ext_timeout(d, given[0], NP_NEVER, &ns) ||
+    if (!ext_arguments(&s, args, n, names, given) || !ext_timeout(d, given[0], NP_NEVER, &ns) ||
         (given[1] && !ext_modes(d, given[1], &modes)))
         return NULL;
     REQUIRE_OPENED(d);
@@ -288,14 +314,13 @@ static PyObject *desc_set_deadline(PyObject *self, PyObject *const *args, Py_ssi
     Py_RETURN_NONE;
 }
 
-static PyObject *desc_deadline(PyObject *self, PyObject *arg)
+static PyObject *desc_deadline(PyObject *self, ARGUMENTS)
 {
     DescObject *d = (DescObject *)self;
     int64_t left;
     int mode;
-    if (!ext_mode(d, arg, &mode))
+    if (!mode_argument(d, "deadline", args, n, names, &mode))
         return NULL;
-    REQUIRE_OPENED(d);
     if (!np_deadline(d->desc, mode, &left))
         Py_RETURN_NONE;
     return PyFloat_FromDouble((double)left * 1e-9);
@@ -361,23 +386,24 @@ static PyObject *desc_closed(PyObject *self, void *unused)
 
 /* --- the type -------------------------------------------------------------------------------- */
 
-#define FAST(f) ((PyCFunction)(void (*)(void))(f))
+#define FAST(name, f)                                                                              \
+    {name, (PyCFunction)(void (*)(void))(f), METH_FASTCALL | METH_KEYWORDS, NULL}
 
 static PyMethodDef methods[] = {
-    {"reset", desc_reset, METH_O, NULL},
-    {"set_deadline", FAST(desc_set_deadline), METH_FASTCALL | METH_KEYWORDS, NULL},
-    {"deadline", desc_deadline, METH_O, NULL},
+    FAST("reset", desc_reset),
+    FAST("set_deadline", desc_set_deadline),
+    FAST("deadline", desc_deadline),
     {"unblock", desc_unblock, METH_NOARGS, NULL},
     {"close", desc_close, METH_NOARGS, NULL},
-    {"park", FAST(desc_park), METH_FASTCALL, NULL},
-    {"resume", FAST(desc_resume), METH_FASTCALL, NULL},
-    {"cancel", desc_cancel, METH_O, NULL},
-    {"wait", desc_wait, METH_O, NULL},
-    {"wait_canceled", desc_wait_canceled, METH_O, NULL},
-    {"_wait", FAST(desc_wait_thread), METH_FASTCALL, NULL},
-    {"_park", FAST(desc_park), METH_FASTCALL, NULL},
-    {"_resume", FAST(desc_resume), METH_FASTCALL, NULL},
-    {"_withdraw", FAST(desc_withdraw), METH_FASTCALL, NULL},
+    FAST("park", desc_park),
+    FAST("resume", desc_resume),
+    FAST("cancel", desc_cancel),
+    FAST("wait", desc_wait),
+    FAST("wait_canceled", desc_wait_canceled),
+    FAST("_wait", desc_wait_thread),
+    FAST("_park", desc_park_flags),
+    FAST("_resume", desc_resume_flags),
+    FAST("_withdraw", desc_withdraw),
     {"_state", desc_state, METH_O, NULL},
     {NULL, NULL, 0, NULL},
 };

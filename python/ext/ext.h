@@ -40,6 +40,16 @@ bool ext_modes(const DescObject *d, PyObject *arg, int *modes); /* or both */
 bool ext_timeout(const DescObject *d, PyObject *arg, int64_t none, int64_t *ns); /* or None */
 bool ext_fd(PyObject *arg, np_fd *fd); /* an int; -1 for what cannot be one */
 
+/* The arguments of a METH_FASTCALL | METH_KEYWORDS function, each by position or by name; those not
+ * given are NULL in out, which has room for max. */
+typedef struct ext_signature {
+    const char *function;
+    int min, max;
+    const char *names[3];
+} ext_signature;
+bool ext_arguments(const ext_signature *s, PyObject *const *args, Py_ssize_t n, PyObject *names,
+                   PyObject **out);
+
 /* desc_type.c */
 int ext_add_desc_type(PyObject *module);
 void ext_set_parked(DescObject *d, int mode, PyObject *token);

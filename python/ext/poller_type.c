@@ -270,9 +270,9 @@ static PyObject *poller_backend(PyObject *self, void *unused)
 
 static PyObject *poller_closed(PyObject *self, void *unused)
 {
-    PollerObject *p = ext_poller(self);
+    const PollerObject *p = (const PollerObject *)self;
     (void)unused;
-    return p ? PyBool_FromLong(np_poller_closed(p->poller)) : NULL;
+    return PyBool_FromLong(!p->poller || np_poller_closed(p->poller));
 }
 
 /* --- the type -------------------------------------------------------------------------------- */

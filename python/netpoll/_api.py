@@ -203,7 +203,7 @@ class Poller(PollerBase):
     def __del__(self) -> None:
         try:
             done = self.closed or self._implicit
-        except AttributeError:  # the constructor raised
+        except (AttributeError, RuntimeError):  # the constructor did not come to its end
             return
         if not done:
             warnings.warn(f"unclosed {self!r}", ResourceWarning, source=self, stacklevel=2)
