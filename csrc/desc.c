@@ -451,6 +451,16 @@ int np_is_parked(const np_desc *d, int mode)
     return sem == SEM_THREAD || sem == SEM_TOKEN;
 }
 
+/* A token that becomes ready is marked as queued before its side leaves TOKEN. */
+int np_holds_token(const np_desc *d, int mode)
+{
+    const np_side *s = &d->side[mode - 1];
+    if (np_load(&s->sem) == SEM_TOKEN)
+        return 1;
+    uint32_t claim = np_load(&s->claim);
+    return claim == CLAIM_QUEUED || claim == CLAIM_DROPPED;
+}
+
 int np_desc_size(void)
 {
     return (int)sizeof(np_desc);

@@ -163,6 +163,10 @@ int np_is_ready(const np_desc *d, int mode);
 /* Does a thread or a token wait for the mode? */
 int np_is_parked(const np_desc *d, int mode);
 
+/* Is the mode's token still inside: parked, or ready and not given out?  (For a host whose garbage
+ * collector wants to know who owns what; exact while nobody is in np_poll.) */
+int np_holds_token(const np_desc *d, int mode);
+
 int np_unblock(np_desc *d); /* Go's evict; idempotent */
 int np_close(np_desc *d);   /* unblock and deregister before returning; idempotent */
 

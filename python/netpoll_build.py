@@ -3,7 +3,7 @@
 What cffi declares is cut out of csrc/netpoll.h, between its two "cdef" lines, so that the binding
 and the core cannot drift apart.
 
-On CPython three things are added to a plain cffi module:
+On CPython four things are added to a plain cffi module:
 
 * The generated calls keep the GIL.  cffi gives it back around every call, which next to a CPU-bound
   thread costs a switch interval (5 ms) a call.  Here ``Py_BEGIN_ALLOW_THREADS`` is a plain brace,
@@ -11,6 +11,7 @@ On CPython three things are added to a plain cffi module:
   hooks.
 * The module's init function is wrapped by python/ext/module.c, which sets those hooks and adds the
   types that are written in C by hand.
+* The docstrings of the types come from the engine in Python, through a header made here.
 * The limited API of 3.10 is chosen explicitly (cffi's own choice is older and lacks METH_FASTCALL),
   so that one build serves every later CPython.
 
@@ -22,6 +23,9 @@ library CFLAGS and LDFLAGS offer for <sys/event.h>.
 
 from __future__ import annotations
 
+import ast
+import copy
+import json
 import os
 import re
 import sys
@@ -105,6 +109,40 @@ def macros() -> list[tuple[str, str | None]]:
         defined.append(("NETPOLL_KQUEUE", "1"))
     return defined
 
+
+def signature(item: ast.ClassDef | ast.FunctionDef) -> str:
+    """What inspect.signature reads off the docstring of a function written in C."""
+    if isinstance(item, ast.ClassDef) or item.decorator_list:
+        return ""
+    arguments = copy.deepcopy(item.args)
+    for argument in arguments.args:
+        argument.annotation = None
+    return f"{item.name}({ast.unparse(arguments).replace('self', '$self', 1)})\n--\n\n"
+
+
+def docstrings() -> str:
+    """The docstrings of the engine in Python, for the types in C that do the same."""
+    tree = ast.parse((ROOT / "python" / "netpoll" / "_pure.py").read_text(encoding="utf-8"))
+    lines = ["/* Made by netpoll_build.py from the docstrings of netpoll/_pure.py. */"]
+    for owner in tree.body:
+        if not isinstance(owner, ast.ClassDef) or not owner.name.endswith("Base"):
+            continue
+        for item in (owner, *owner.body):
+            if isinstance(item, (ast.ClassDef, ast.FunctionDef)) and (text := ast.get_docstring(item)):
+                name = owner.name if item is owner else f"{owner.name}_{item.name}"
+                lines.append(f"#define DOC_{name} {json.dumps(signature(item) + text)}")
+    return "\n".join(lines) + "\n"
+
+
+def write_docstrings() -> None:
+    made = ROOT / "python" / "ext" / "docs_made.h"
+    text = docstrings()
+    if not made.exists() or made.read_text(encoding="utf-8") != text:
+        made.write_text(text, encoding="utf-8")
+
+
+if CPYTHON:
+    write_docstrings()
 
 ffibuilder = FFI()
 ffibuilder.cdef(cdef())

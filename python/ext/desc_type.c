@@ -1,5 +1,6 @@
 /* DescBase: what netpoll.PollDesc is made of.  The calls that cannot block cost an argument and a
  * few atomic instructions. */
+#include "docs_made.h"
 #include "turns.h"
 
 static PyObject *uninitialised(void)
@@ -15,6 +16,24 @@ static PyObject *uninitialised(void)
     } while (0)
 
 /* --- life ------------------------------------------------------------------------------------ */
+
+static void link_to(PollerObject *p, DescObject *d)
+{
+    d->next = p->descs;
+    d->link = &p->descs;
+    if (d->next)
+        d->next->link = &d->next;
+    p->descs = d;
+}
+
+static void unlink_from_poller(DescObject *d)
+{
+    if (!d->link)
+        return;
+    *d->link = d->next;
+    if (d->next)
+        d->next->link = d->link;
+}
 
 static int desc_init(PyObject *self, PyObject *args, PyObject *kwargs)
 {
@@ -39,6 +58,7 @@ static int desc_init(PyObject *self, PyObject *args, PyObject *kwargs)
     }
     Py_INCREF(poller);
     d->poller = poller;
+    link_to(p, d);
     return 0;
 }
 
@@ -87,6 +107,7 @@ static void desc_dealloc(PyObject *self)
     PyTypeObject *type = Py_TYPE(self);
 
     PyObject_GC_UnTrack(self);
+    unlink_from_poller(d);
     if (d->desc)
         np_desc_unref(d->desc); /* closes it if finalization did not come to it */
     desc_clear(self);
@@ -386,32 +407,32 @@ static PyObject *desc_closed(PyObject *self, void *unused)
 
 /* --- the type -------------------------------------------------------------------------------- */
 
-#define FAST(name, f)                                                                              \
-    {name, (PyCFunction)(void (*)(void))(f), METH_FASTCALL | METH_KEYWORDS, NULL}
+#define FAST(name, f, doc)                                                                         \
+    {name, (PyCFunction)(void (*)(void))(f), METH_FASTCALL | METH_KEYWORDS, doc}
 
 static PyMethodDef methods[] = {
-    FAST("reset", desc_reset),
-    FAST("set_deadline", desc_set_deadline),
-    FAST("deadline", desc_deadline),
-    {"unblock", desc_unblock, METH_NOARGS, NULL},
-    {"close", desc_close, METH_NOARGS, NULL},
-    FAST("park", desc_park),
-    FAST("resume", desc_resume),
-    FAST("cancel", desc_cancel),
-    FAST("wait", desc_wait),
-    FAST("wait_canceled", desc_wait_canceled),
-    FAST("_wait", desc_wait_thread),
-    FAST("_park", desc_park_flags),
-    FAST("_resume", desc_resume_flags),
-    FAST("_withdraw", desc_withdraw),
+    FAST("reset", desc_reset, DOC_DescBase_reset),
+    FAST("set_deadline", desc_set_deadline, DOC_DescBase_set_deadline),
+    FAST("deadline", desc_deadline, DOC_DescBase_deadline),
+    {"unblock", desc_unblock, METH_NOARGS, DOC_DescBase_unblock},
+    {"close", desc_close, METH_NOARGS, DOC_DescBase_close},
+    FAST("park", desc_park, DOC_DescBase_park),
+    FAST("resume", desc_resume, DOC_DescBase_resume),
+    FAST("cancel", desc_cancel, DOC_DescBase_cancel),
+    FAST("wait", desc_wait, DOC_DescBase_wait),
+    FAST("wait_canceled", desc_wait_canceled, DOC_DescBase_wait_canceled),
+    FAST("_wait", desc_wait_thread, NULL),
+    FAST("_park", desc_park_flags, NULL),
+    FAST("_resume", desc_resume_flags, NULL),
+    FAST("_withdraw", desc_withdraw, NULL),
     {"_state", desc_state, METH_O, NULL},
     {NULL, NULL, 0, NULL},
 };
 
 static PyGetSetDef properties[] = {
-    {"fd", desc_fd, NULL, NULL, NULL},
-    {"poller", desc_poller, NULL, NULL, NULL},
-    {"closed", desc_closed, NULL, NULL, NULL},
+    {"fd", desc_fd, NULL, DOC_DescBase_fd, NULL},
+    {"poller", desc_poller, NULL, DOC_DescBase_poller, NULL},
+    {"closed", desc_closed, NULL, DOC_DescBase_closed, NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };
 
@@ -422,6 +443,7 @@ static PyType_Slot slots[] = {
     {Py_tp_traverse, (void *)desc_traverse},
     {Py_tp_clear, (void *)desc_clear},
     {Py_tp_dealloc, (void *)desc_dealloc},
+    {Py_tp_doc, (void *)DOC_DescBase},
     {Py_tp_methods, methods},
     {Py_tp_getset, properties},
     {0, NULL},

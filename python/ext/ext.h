@@ -15,18 +15,26 @@
 
 #include "netpoll.h"
 
+typedef struct DescObject DescObject;
+
+/* A poller owns the tokens that are parked on it.  For the garbage collector they are found through
+ * the descriptors, which note their last token; while somebody polls, and may have taken some out
+ * already, they are not shown to it. */
 typedef struct PollerObject {
     PyObject_HEAD
     np_poller *poller; /* a reference; NULL before __init__ */
+    DescObject *descs; /* all its DescObjects, borrowed */
+    int polling;       /* threads inside np_poll */
 } PollerObject;
 
-typedef struct DescObject {
+struct DescObject {
     PyObject_HEAD
+    DescObject *next, **link; /* in poller->descs */
     np_desc *desc; /* a reference; NULL in an object that open() did not make */
     PyObject *poller; /* the PollerObject */
     PyObject *parked[2]; /* by mode: the token parked last and not resumed yet */
     bool closed; /* close() was called; else collecting it is worth a warning */
-} DescObject;
+};
 
 /* errors.c: raise what a result of the core means, and return NULL. */
 int ext_errors_init(void);

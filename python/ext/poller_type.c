@@ -1,6 +1,7 @@
 /* PollerBase: what netpoll.Poller is made of. */
 #include <errno.h>
 
+#include "docs_made.h"
 #include "ext.h"
 
 enum { BATCH = 128 };
@@ -49,25 +50,39 @@ static void drop_tokens(np_poller *poller)
             Py_DECREF((PyObject *)tokens[i]);
 }
 
+static int poller_traverse(PyObject *self, visitproc visit, void *arg)
+{
+    const PollerObject *p = (const PollerObject *)self;
+    for (const DescObject *d = p->polling ? NULL : p->descs; d; d = d->next)
+        for (int mode = NP_READ; mode <= NP_WRITE; mode++)
+            if (d->parked[mode - 1] && np_holds_token(d->desc, mode))
+                Py_VISIT(d->parked[mode - 1]);
+    Py_VISIT(Py_TYPE(self));
+    return 0;
+}
+
+/* Nobody outside of a cycle knows the poller any more. */
+static int poller_clear(PyObject *self)
+{
+    PollerObject *p = (PollerObject *)self;
+    if (p->poller) {
+        np_poller_close(p->poller);
+        drop_tokens(p->poller);
+    }
+    return 0;
+}
+
 static void poller_dealloc(PyObject *self)
 {
     PollerObject *p = (PollerObject *)self;
     PyTypeObject *type = Py_TYPE(self);
 
     PyObject_GC_UnTrack(self);
-    if (p->poller) {
-        np_poller_close(p->poller);
-        drop_tokens(p->poller);
+    poller_clear(self);
+    if (p->poller)
         np_poller_unref(p->poller);
-    }
     ((freefunc)PyType_GetSlot(type, Py_tp_free))(self);
     Py_DECREF(type);
-}
-
-static int poller_traverse(PyObject *self, visitproc visit, void *arg)
-{
-    Py_VISIT(Py_TYPE(self));
-    return 0;
 }
 
 /* --- polling --------------------------------------------------------------------------------- */
@@ -86,18 +101,20 @@ static int append_tokens(PyObject *list, const np_token *tokens, int n)
 
 /* All that is ready, into list; NP_OK, NP_CLOSED, an errno, or NP_BUSY with an exception set.
  * Signal handlers run only when there is nothing to lose. */
-static int poll_into(np_poller *poller, int64_t timeout, PyObject *list)
+static int poll_into(PollerObject *p, int64_t timeout, PyObject *list)
 {
     int64_t until = timeout > 0 ? np_now() + timeout : 0;
     np_token tokens[BATCH];
     int n;
 
     for (;;) {
-        int rc = np_poll(poller, timeout, tokens, BATCH, &n);
+        p->polling++;
+        int rc = np_poll(p->poller, timeout, tokens, BATCH, &n);
+        p->polling--;
         if (append_tokens(list, tokens, n) < 0)
             return NP_BUSY;
         if (n == BATCH || rc == NP_CLOSED) {
-            while ((n = np_take_ready(poller, tokens, BATCH)) > 0)
+            while ((n = np_take_ready(p->poller, tokens, BATCH)) > 0)
                 if (append_tokens(list, tokens, n) < 0)
                     return NP_BUSY;
         }
@@ -140,7 +157,7 @@ static PyObject *poller_poll_into(PyObject *self, PyObject *const *args, Py_ssiz
     PyObject *list = PyList_New(0);
     if (!list)
         return NULL;
-    int rc = poll_into(p->poller, timeout, list);
+    int rc = poll_into(p, timeout, list);
     PyObject *result = rc == NP_BUSY ? NULL : extend(args[0], list);
     Py_DECREF(list);
     if (!result || rc == NP_OK)
@@ -181,7 +198,7 @@ static PyObject *poller_poll(PyObject *self, PyObject *args, PyObject *kwargs)
     PyObject *list = PyList_New(0);
     if (!list)
         return NULL;
-    int rc = poll_into(p->poller, timeout, list);
+    int rc = poll_into(p, timeout, list);
     if (rc == NP_OK)
         return list;
     if (rc == NP_CLOSED)
@@ -280,20 +297,20 @@ static PyObject *poller_closed(PyObject *self, void *unused)
 #define CAST(f) ((PyCFunction)(void (*)(void))(f))
 
 static PyMethodDef methods[] = {
-    {"poll", CAST(poller_poll), METH_VARARGS | METH_KEYWORDS, NULL},
+    {"poll", CAST(poller_poll), METH_VARARGS | METH_KEYWORDS, DOC_PollerBase_poll},
     {"_poll_into", CAST(poller_poll_into), METH_FASTCALL, NULL},
-    {"wake", poller_wake, METH_NOARGS, NULL},
-    {"fileno", poller_fileno, METH_NOARGS, NULL},
-    {"next_deadline", poller_next_deadline, METH_NOARGS, NULL},
-    {"is_poll_descriptor", poller_is_poll_descriptor, METH_O, NULL},
-    {"close", poller_close, METH_NOARGS, NULL},
+    {"wake", poller_wake, METH_NOARGS, DOC_PollerBase_wake},
+    {"fileno", poller_fileno, METH_NOARGS, DOC_PollerBase_fileno},
+    {"next_deadline", poller_next_deadline, METH_NOARGS, DOC_PollerBase_next_deadline},
+    {"is_poll_descriptor", poller_is_poll_descriptor, METH_O, DOC_PollerBase_is_poll_descriptor},
+    {"close", poller_close, METH_NOARGS, DOC_PollerBase_close},
     {"_counters", poller_counters, METH_NOARGS, NULL},
     {NULL, NULL, 0, NULL},
 };
 
 static PyGetSetDef properties[] = {
-    {"backend", poller_backend, NULL, NULL, NULL},
-    {"closed", poller_closed, NULL, NULL, NULL},
+    {"backend", poller_backend, NULL, DOC_PollerBase_backend, NULL},
+    {"closed", poller_closed, NULL, DOC_PollerBase_closed, NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };
 
@@ -301,7 +318,9 @@ static PyType_Slot slots[] = {
     {Py_tp_new, (void *)PyType_GenericNew},
     {Py_tp_init, (void *)poller_init},
     {Py_tp_traverse, (void *)poller_traverse},
+    {Py_tp_clear, (void *)poller_clear},
     {Py_tp_dealloc, (void *)poller_dealloc},
+    {Py_tp_doc, (void *)DOC_PollerBase},
     {Py_tp_methods, methods},
     {Py_tp_getset, properties},
     {0, NULL},
