@@ -189,8 +189,8 @@ class Stage(ABC):
 
     @property
     def edge_triggered(self) -> bool:
-        """False on poll(2), where a wait without new data may return at once."""
-        return self.backend != "poll"
+        """False on poll(2) and AFD polls, where a wait without new data may return at once."""
+        return self.backend not in {"poll", "iocp"}
 
     @abstractmethod
     def perform(self, body: Callable[[], object]) -> None:
@@ -354,12 +354,35 @@ class GreenStage(Stage):
 # --- I/O in the shape of rule 1: reset, try, wait, try again --------------------------------------
 
 
+if WINDOWS:
+    # A socket's number is a handle there, which os.read does not know.
+
+    @contextlib.contextmanager
+    def _borrowed(fd: int) -> Iterator[socket.socket]:
+        sock = socket.socket(fileno=fd)
+        try:
+            yield sock
+        finally:
+            sock.detach()
+
+    def read_fd(fd: int, size: int) -> bytes:
+        with _borrowed(fd) as sock:
+            return sock.recv(size)
+
+    def write_fd(fd: int, data: bytes) -> int:
+        with _borrowed(fd) as sock:
+            return sock.send(data)
+
+else:
+    read_fd, write_fd = os.read, os.write
+
+
 def read_some(desc: PollDesc, size: int = 65536) -> bytes:
     """What a blocking read would give: b"" at the end of the file."""
     while True:
         desc.reset(READ)
         try:
-            return os.read(desc.fd, size)
+            return read_fd(desc.fd, size)
         except BlockingIOError:
             desc.wait(READ)
 
@@ -379,7 +402,7 @@ def write_some(desc: PollDesc, data: bytes) -> int:
     while True:
         desc.reset(WRITE)
         try:
-            return os.write(desc.fd, data)
+            return write_fd(desc.fd, data)
         except BlockingIOError:
             desc.wait(WRITE)
 
@@ -408,7 +431,7 @@ def fill(fd: int) -> int:
     for chunk in (b"f" * 65536, b"f"):
         with contextlib.suppress(BlockingIOError):
             while True:
-                total += os.write(fd, chunk)
+                total += write_fd(fd, chunk)
     return total
 
 
@@ -416,7 +439,7 @@ def drain(fd: int) -> int:
     """Read until it would block; the number of bytes."""
     total = 0
     with contextlib.suppress(BlockingIOError):
-        while chunk := os.read(fd, 1 << 20):
+        while chunk := read_fd(fd, 1 << 20):
             total += len(chunk)
     return total
 

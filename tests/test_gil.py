@@ -72,7 +72,7 @@ def test_a_call_that_cannot_block_keeps_it(
 ) -> None:
     """200 calls that each gave it back would take 10 s beside a thread that computes."""
     if call == "wait when ready" and not threads.edge_triggered:
-        pytest.skip("poll(2) remembers no edges: every wait asks the kernel")
+        pytest.skip("the backend remembers no edges: every wait asks the kernel")
     descs = [threads.open(sockets.pair()[0]) for _ in range(200)]
     for _ in range(10):  # collect the edges of all
         threads.poller.poll(0)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 
 import pytest
 from netpoll import READ, WRITE, DeadlineExceeded
 from support import (
     PAUSE,
+    WINDOWS,
     Sockets,
     Stage,
     blocked,
@@ -53,7 +55,7 @@ def test_an_edge_from_before_the_wait_is_remembered(
 @pytest.mark.rule(1)
 def test_a_wait_consumes_the_notification(stage: Stage, sockets: Sockets, mode: int) -> None:
     if not stage.edge_triggered:
-        pytest.skip("poll(2) is level-triggered: a second wait may return at once")
+        pytest.skip("the backend is level-triggered: a second wait may return at once")
     desc, make_ready = blocked(stage.open, sockets, mode)
     make_ready()
     stage.wait(desc, mode)
@@ -64,7 +66,7 @@ def test_a_wait_consumes_the_notification(stage: Stage, sockets: Sockets, mode: 
 @pytest.mark.rule(1)
 def test_a_mode_holds_at_most_one_notification(stage: Stage, sockets: Sockets) -> None:
     if not stage.edge_triggered:
-        pytest.skip("poll(2) is level-triggered: a second wait may return at once")
+        pytest.skip("the backend is level-triggered: a second wait may return at once")
     a, b = sockets.pair()
     desc = stage.open(a)
     for _ in range(3):
@@ -155,10 +157,14 @@ def test_a_peer_that_closes_wakes_reader_and_writer(stage: Stage, sockets: Socke
     reader, writer = stage.spawn(read_some, desc), stage.spawn(desc.wait, WRITE)
     stage.until_parked(readers=1, writers=1)
     b.close()
-    with pytest.raises(ConnectionResetError):  # it had not read what we had sent
-        reader.result()
     writer.result()
-    with pytest.raises(BrokenPipeError):
+    if WINDOWS:  # Wine's polls use the error up
+        with contextlib.suppress(ConnectionResetError):
+            assert reader.result() == b""
+    else:
+        with pytest.raises(ConnectionResetError):  # it had not read what we had sent
+            reader.result()
+    with pytest.raises(ConnectionError if WINDOWS else BrokenPipeError):
         a.send(b"x")
 
 
