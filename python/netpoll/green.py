@@ -279,7 +279,7 @@ class Hub(greenlet.greenlet):
         """
         patience = self._patience()
         if not hasattr(select, "poll"):  # Windows can sleep on one completion port only
-            self._poll(NAP if patience is None else min(patience, NAP))
+            self._nap(patience)
             return
         if self._bell is None:
             self._bell = _hidden_poller()
@@ -292,8 +292,15 @@ class Hub(greenlet.greenlet):
                 sleep.register(poller.fileno(), select.POLLIN)
             except ClosedError:  # since we looked
                 return
+            except NotImplementedError:  # a backend without a descriptor, such as poll(2) on macOS
+                self._nap(patience)
+                return
         sleep.poll(None if patience is None else math.ceil(min(patience, 1e6) * 1000))
         self._bell.poll(0)
+
+    def _nap(self, patience: float | None) -> None:
+        """Sleep on the hub's own poller, to look at the others soon."""
+        self._poll(NAP if patience is None else min(patience, NAP))
 
     # The end.
 
