@@ -23,7 +23,7 @@ import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import netpoll
 from netpoll import READ, WRITE, ClosedError, DeadlineExceeded, PollDesc, green
@@ -214,12 +214,25 @@ def drive(plan: Plan, port: int, tally: Tally) -> dict[str, Any]:
         assert load.stdout is not None
         progress = green.spawn(show_progress, plan, tally)
         try:
-            return dict(json.loads(read_all(load.stdout.fileno(), TIME_LIMIT)))
+            return dict(json.loads(read_report(load.stdout, TIME_LIMIT)))
         except (ValueError, DeadlineExceeded) as error:
             raise SystemExit(f"demo: no report from the client process: {error}") from error
         finally:
             progress.kill()
             load.kill()
+
+
+def read_report(pipe: IO[bytes], limit: float) -> bytes:
+    if sys.platform != "win32":
+        return read_all(pipe.fileno(), limit)
+    # Only sockets can be polled there: a thread reads the pipe.
+    found: list[bytes] = []
+    reader = threading.Thread(target=lambda: found.append(pipe.read()), daemon=True)
+    reader.start()
+    end = time.monotonic() + limit
+    while reader.is_alive() and time.monotonic() < end:
+        green.sleep(0.02)
+    return b"".join(found)
 
 
 def read_all(fd: int, limit: float) -> bytes:
