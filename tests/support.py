@@ -466,6 +466,10 @@ class Sockets:
 
     def pair(self) -> tuple[socket.socket, socket.socket]:
         a, b = socket.socketpair()
+        if WINDOWS:  # a TCP connection, whose buffers may hold megabytes
+            for sock in (a, b):
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 16384)
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16384)
         return self.keep(a), self.keep(b)
 
     def pipe(self) -> tuple[int, int]:
@@ -513,10 +517,22 @@ def close_quietly(fd: int) -> None:
 
 def open_fds() -> set[int]:
     """The descriptors of this process; where that cannot be listed, the empty set."""
+    if WINDOWS:  # under Wine there is such a folder: the host's
+        return set()
     try:
-        return {int(name) for name in os.listdir("/proc/self/fd")}
+        listed = {int(name) for name in os.listdir("/proc/self/fd")}
     except OSError:
         return set()
+    return {fd for fd in listed if _is_open(fd)}
+
+
+def _is_open(fd: int) -> bool:
+    """False for the one that listed the others."""
+    try:
+        os.fstat(fd)
+    except OSError:
+        return False
+    return True
 
 
 def park_surely(desc: PollDesc, mode: int, token: object) -> None:
