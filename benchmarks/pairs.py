@@ -17,9 +17,20 @@ from time import perf_counter
 Pair = tuple[socket.socket, socket.socket]
 
 
-def connected_pairs(count: int) -> list[Pair]:
-    """So many socket pairs, both ends non-blocking."""
-    pairs = [socket.socketpair() for _ in range(count)]
+def tcp_pair() -> Pair:
+    """Two ends of a connection over loopback that send each byte at once."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        first = socket.create_connection(server.getsockname())
+        second, _ = server.accept()
+    for end in (first, second):
+        end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return first, second
+
+
+def connected_pairs(count: int, kind: str = "unix") -> list[Pair]:
+    """So many pairs of sockets, both ends non-blocking."""
+    connect = {"unix": socket.socketpair, "tcp": tcp_pair}[kind]
+    pairs = [connect() for _ in range(count)]
     for pair in pairs:
         for end in pair:
             end.setblocking(False)

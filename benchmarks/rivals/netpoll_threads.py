@@ -10,7 +10,7 @@ from netpoll import READ, Poller
 
 from benchmarks.model import Round
 from benchmarks.pairs import connected_pairs, let_in, play_in_threads, take_out
-from benchmarks.rivals.netpoll_loop import read_first
+from benchmarks.rivals.netpoll_loop import wait_first
 
 
 def ready(descriptors: int) -> Round:
@@ -51,9 +51,9 @@ def open_close(calls: int) -> Round:
     return one_round
 
 
-def ping_pong(pairs: int, trips: int, cores: int) -> Round:
+def ping_pong(pairs: int, trips: int, cores: int, kind: str) -> Round:
     """Two threads a pair."""
-    connected = connected_pairs(pairs)
+    connected = connected_pairs(pairs, kind)
     ends = [(end.fileno(), netpoll.open(end)) for pair in connected for end in pair]
-    players = [partial(read_first, fd, desc, trips) for fd, desc in ends]
+    players = [partial(wait_first, fd, desc, trips) for fd, desc in ends]
     return lambda: play_in_threads(connected, cores, players) / (pairs * trips)

@@ -69,9 +69,9 @@ def bounce(end: socket.socket, trips: int) -> None:
         end.send(b"x")
 
 
-def ping_pong(pairs: int, trips: int, cores: int) -> Round:
+def ping_pong(pairs: int, trips: int, cores: int, kind: str) -> Round:
     """Two threads a pair, on blocking sockets with a timeout."""
-    connected = connected_pairs(pairs)
+    connected = connected_pairs(pairs, kind)
     ends = [end for pair in connected for end in pair]
     for end in ends:
         end.settimeout(60.0)
