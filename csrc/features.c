@@ -29,8 +29,21 @@ const char *np_features(void)
     return "I/O completion ports, AFD polls, millisecond timeouts, SRW locks";
 }
 #else
+#if defined(__APPLE__) || defined(__FreeBSD__) || defined(__DragonFly__)
+#define WAKE "user events"
+#else
+#define WAKE "pipes"
+#endif
+#if defined(__FreeBSD__)
+#define PARK "_umtx_op"
+#elif defined(__OpenBSD__)
+#define PARK "futex"
+#else
+#define PARK "condition variables"
+#endif
+
 const char *np_features(void)
 {
-    return "kqueue or poll, condition variables";
+    return "kqueue, " WAKE ", " PARK;
 }
 #endif
