@@ -128,7 +128,9 @@ def docstrings() -> str:
         if not isinstance(owner, ast.ClassDef) or not owner.name.endswith("Base"):
             continue
         for item in (owner, *owner.body):
-            if isinstance(item, (ast.ClassDef, ast.FunctionDef)) and (text := ast.get_docstring(item)):
+            if isinstance(item, (ast.ClassDef, ast.FunctionDef)) and (
+                text := ast.get_docstring(item)
+            ):
                 name = owner.name if item is owner else f"{owner.name}_{item.name}"
                 lines.append(f"#define DOC_{name} {json.dumps(signature(item) + text)}")
     return "\n".join(lines) + "\n"

@@ -1,15 +1,15 @@
-"""Chooses the engine: the two classes that carry a poller and a descriptor of the C core.
+"""Chooses the engine: the classes that carry a poller, a descriptor and a hub's queue.
 
 The public `Poller` and `PollDesc` (_api.py) inherit everything that may be hot from an engine, and
 add what need not be fast.  There are two engines with the same names and meanings:
 
-* the types `PollerBase` and `DescBase` of the extension module, written in C (python/ext), on
-  CPython;
-* the classes of the same names in _pure.py, on plain cffi calls: on PyPy, with NETPOLL_PURE=1 in
-  the environment, and where the extension was built without the types.
+* the types of the extension module, written in C (python/ext), on CPython;
+* the classes of the same names in _pure.py and _turns.py, on plain cffi calls: on PyPy, with
+  NETPOLL_PURE=1 in the environment, and where the extension was built without the types.
 
-What an engine must offer is written down here as two protocols; their meaning, for users, stands in
-the docstrings of _pure.py.  Rules that hold for both engines:
+What `PollerBase` and `DescBase` must offer is written down here as two protocols; their meaning,
+for users, stands in the docstrings of _pure.py, which the types in C get at build time.  `Turns`
+and `WaiterBase` are described in _turns.py.  Rules that hold for both engines:
 
 * A method that cannot block keeps the GIL.  `wait`, `wait_canceled` and `poll` give it back in the
   core.
@@ -34,7 +34,17 @@ from typing import TYPE_CHECKING, Any, Protocol
 from netpoll import _core
 from netpoll._core import ffi, lib
 
-__all__ = ["DescBase", "PollerBase", "backends", "desc_size", "features", "is_poll_descriptor"]
+__all__ = [
+    "DescBase",
+    "HubToken",
+    "PollerBase",
+    "Turns",
+    "WaiterBase",
+    "backends",
+    "desc_size",
+    "features",
+    "is_poll_descriptor",
+]
 
 
 class Queue(Protocol):

@@ -11,6 +11,7 @@ for the next poll.
 
 from __future__ import annotations
 
+import errno
 import itertools
 import math
 import time
@@ -66,9 +67,8 @@ class PollerBase:
         self._keys = itertools.count(1)
         self._tokens: dict[int, Any] = {}
         self._late: deque[Any] = deque()
-        self._buffers: list[
-            tuple[Any, Any]
-        ] = []  # for polls to come; those in progress have theirs
+        # For polls to come; those in progress have theirs.
+        self._buffers: list[tuple[Any, Any]] = []
 
     def poll(self, timeout: float | None = 0) -> list[Any]:
         """Collect kernel events and fire due deadlines.  Go's netpoll(delta).
@@ -153,7 +153,7 @@ class PollerBase:
             return int(out[0])
         if rc == CLOSED:
             raise _errors.poller_closed()
-        if not hasattr(time, "clock_gettime"):  # Windows
+        if -rc == errno.ENOSYS:
             raise NotImplementedError("a poller has no descriptor on this system")
         raise _errors.system(-rc, "fileno")
 
@@ -373,9 +373,10 @@ class DescBase:
         :raises ValueError: the timeout is NaN, or the mode none.
         """
         self._check(mode, _MODE_SETS)
-        if timeout is not None and math.isnan(timeout):
-            raise ValueError(f"fd {self._fd}: the deadline is NaN")
-        nanos = NEVER if timeout is None else nanoseconds(timeout)
+        try:
+            nanos = NEVER if timeout is None else nanoseconds(timeout)
+        except ValueError as error:
+            raise ValueError(f"fd {self._fd}: {error}") from None
         if rc := lib.np_set_deadline(self._d, nanos, mode):
             raise self._error(rc, mode)
 
@@ -402,15 +403,16 @@ class DescBase:
         return "ready" if lib.np_is_ready(self._d, mode) else ""
 
     def __del__(self) -> None:
-        if self._open and not self._poller.closed:
-            warnings.warn(f"unclosed {self!r}", ResourceWarning, source=self, stacklevel=2)
-        if self._open:
+        if not self._open:
+            return
+        try:
+            if not self._poller.closed:
+                warnings.warn(f"unclosed {self!r}", ResourceWarning, source=self, stacklevel=2)
+        finally:  # the warning may be an error
             self.close()
 
 
 def _open_error(rc: int, fd: int) -> Exception:
-    import errno
-
     if rc == CLOSED:
         return _errors.poller_closed()
     if -rc == errno.EPERM:

@@ -1,8 +1,8 @@
 """The run queue of a hub, in Python: what python/ext/turns.c is on CPython.
 
-Signals.  A handler runs between two bytecodes of the main thread, and may raise there.  What must not
-be torn apart by that is one call of a C function: to take the first entry and switch to it is one
-next() of a map over an iterator.
+Signals.  A handler runs between two bytecodes of the main thread, and may raise there.  What must
+not be torn apart by that is one call of a C function: to take the first entry and switch to it is
+one next() of a map over an iterator.
 """
 
 from __future__ import annotations
@@ -35,7 +35,8 @@ class WaiterBase(HubToken):
 
 
 class Turns(deque[Any]):
-    """Those of a hub who may run, first in, first out.  An entry is anything with a method switch()."""
+    """Those of a hub who may run, first in, first out.  An entry is anything with a method
+    switch()."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -60,8 +61,8 @@ class Turns(deque[Any]):
         """The greenlets of the calling thread wait here, or no longer."""
 
     def collect(self, tokens: deque[Any]) -> None:
-        """Take all tokens, which came out of the hub's poller: ours into the queue; the poller keeps
-        those of other hubs and of users' schedulers for whom they belong to."""
+        """Take all tokens, which came out of the hub's poller: ours into the queue; the poller
+        keeps those of other hubs and of users' schedulers for whom they belong to."""
         while tokens:
             token = tokens[0]
             if isinstance(token, WaiterBase) and token.turns is self:
@@ -75,7 +76,11 @@ class Turns(deque[Any]):
         try:
             while desc._park(mode, waiter, flags):
                 self.turn()
-                if desc._resume(mode, flags):
+                while not desc._resume(mode, flags):
+                    if desc._state(mode) != "parked":
+                        break
+                    self.turn()  # somebody had switched here for no reason of ours
+                else:
                     return
         except BaseException:
             desc._withdraw(mode, waiter)

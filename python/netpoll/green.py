@@ -542,11 +542,13 @@ def sleep(seconds: float = 0) -> None:
         raise ValueError(f"cannot sleep for {seconds} seconds")
     waiter = _current()
     hub = waiter.hub
-    timer = hub.set_timer(waiter, seconds) if seconds else None
+    timer = None
     try:
-        if timer is None:
+        if seconds:
+            timer = hub.set_timer(waiter, seconds)
+        else:
             hub.ready.append(waiter)
-        waiter.hub.ready.turn()
+        hub.ready.turn()
     except BaseException:
         waiter.replace()
         if timer is not None:
