@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import faulthandler
 import gc
 import os
@@ -65,8 +66,9 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
 
 @pytest.fixture(autouse=True, scope="session")
 def _process_wide_poller() -> None:
-    """Made before descriptors are counted: it stays open by design."""
-    netpoll.default_poller()
+    """Made before descriptors are counted, with all that it ever needs: it stays open by design."""
+    with contextlib.suppress(NotImplementedError):
+        netpoll.default_poller().fileno()
 
 
 @pytest.fixture(autouse=True)

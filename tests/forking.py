@@ -10,17 +10,37 @@ import time
 import traceback
 from collections.abc import Callable
 
-LIMIT = 15.0
+LIMIT = 15
+
+
+def watch(seconds: int) -> None:
+    """Dump the stacks and die after a while.
+
+    By a signal: faulthandler's own timer would, in a child, wait for a thread of the parent.
+    """
+    faulthandler.cancel_dump_traceback_later()
+    faulthandler.register(signal.SIGALRM, chain=True)
+    signal.alarm(seconds)
+
+
+watch(2 * LIMIT)
+
+
+def fork() -> int:
+    """Fork; the child has a watchdog of its own."""
+    sys.stdout.flush()
+    pid = os.fork()
+    if not pid:
+        watch(LIMIT)
+    return pid
 
 
 def start(function: Callable[[], object]) -> int:
     """Fork; the child runs the function and leaves with status 0 if it returned."""
-    sys.stdout.flush()
-    if pid := os.fork():
+    if pid := fork():
         return pid
     status = 1
     try:
-        faulthandler.dump_traceback_later(LIMIT, exit=True)
         function()
         status = 0
     except BaseException:

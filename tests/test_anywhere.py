@@ -71,7 +71,7 @@ def test_a_greenlet_waits_on_a_foreign_poller(
 ) -> None:
     with ForeignPoller(greenlets, foreign) as poller:
         desc, make_ready = blocked(lambda sock: greenlets.open(sock, poller), sockets, mode)
-        for _ in range(3):
+        for _ in range(3 if mode == READ else 1):  # once drained it stays writable
             desc.reset(mode)
             waiter = greenlets.spawn(desc.wait, mode)
             greenlets.sleep(0.002)

@@ -136,7 +136,8 @@ def test_a_closed_default_poller_is_replaced_or_refuses() -> None:
 
 def test_the_default_poller_is_made_once_by_racing_threads() -> None:
     script = """
-                import netpoll
+        import threading
+        import netpoll
         barrier, found = threading.Barrier(8), []
         def find():
             barrier.wait()

@@ -141,14 +141,17 @@ def test_two_numbers_of_one_socket_are_two_descriptors(poller: Poller, sockets: 
 
 def test_one_descriptor_on_two_pollers(backend: str, sockets: Sockets) -> None:
     a, b = sockets.pair()
-    with Poller(backend) as one, Poller(backend) as two:
-        for i, poller in enumerate((one, two)):
-            poller.open(a).park(READ, i)
+    with (
+        Poller(backend) as one,
+        Poller(backend) as two,
+        one.open(a) as first,
+        two.open(a) as second,
+    ):
+        first.park(READ, 1)
+        second.park(READ, 2)
         b.send(b"x")
-        for i, poller in enumerate((one, two)):
-            assert take_tokens(poller, 1) == [i]
-        for poller in (one, two):
-            poller.close()
+        assert take_tokens(one, 1) == [1]
+        assert take_tokens(two, 1) == [2]
 
 
 # --- modes ----------------------------------------------------------------------------------------

@@ -18,7 +18,7 @@ COMMON = """
 import gc, os, random, select, socket, sys, threading, time
 import netpoll
 from netpoll import READ, WRITE, Poller, ClosedError, DeadlineExceeded
-from forking import Signpost, finish, in_child, start
+from forking import Signpost, finish, fork, in_child, start
 
 def pair():
     a, b = socket.socketpair()
@@ -172,7 +172,7 @@ def test_what_a_child_closes_stays_open_in_the_parent(backend: str, how: str) ->
         descs = [poller.open(a) for a, b in pairs]
         readers = [Reader(desc, a) for desc, (a, b) in zip(descs, pairs)]
         parked(poller, 5)
-        pid = os.fork()
+        pid = fork()
         if not pid:
             exec(CLOSING)
             sys.exit(0)

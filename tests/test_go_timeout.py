@@ -274,6 +274,7 @@ def test_read_write_prolonged_timeout(stage: Stage, sockets: Sockets) -> None:
         while True:
             server.set_write_deadline(3600)
             server.write(b"w")
+            stage.sleep(0)  # greenlets are not preempted
 
     def talk() -> None:
         for _ in range(1000):
@@ -282,7 +283,7 @@ def test_read_write_prolonged_timeout(stage: Stage, sockets: Sockets) -> None:
 
     reading, writing, talking = (stage.spawn(actor) for actor in (read_on, write_on, talk))
     talking.result(30)
-    client.file.close()
+    client.close()
     with pytest.raises((ConnectionError, ClosedError)):
         writing.result()
     server.desc.unblock()
