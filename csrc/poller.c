@@ -151,15 +151,16 @@ static int renew(np_poller *p, np_wakes *wakes)
     int rc = p->backend->renew(p->kernel);
     if (rc < 0)
         return rc;
-    np_store(&p->state, STATE_OPEN);
     /* Eviction does not change the table, so it may be walked. */
     for (uint32_t i = 0; i < p->fds.capacity; i++)
-        if (p->fds.buckets[i] && (rc = np_register_again(p->fds.buckets[i], wakes)) < 0) {
-            np_store(&p->state, STATE_FORKED);
+        if (p->fds.buckets[i] && (rc = np_register_again(p->fds.buckets[i], wakes)) < 0)
             return rc;
-        }
     p->nest_when = 0; /* the new nest knows nothing; np_unlock tells it */
     p->nest_work = false;
+    /* An np_wake that still saw FORKED has signalled nothing, but it stored pending before it
+     * looked, so it is seen here. */
+    np_store(&p->state, STATE_OPEN);
+    wakes->raise = wakes->raise || np_load(&p->pending);
     return NP_OK;
 }
 
