@@ -1,3 +1,4 @@
+# ruff: noqa: E501  (the core's lines are quoted as they stand)
 """Bugs to plant, one at a time: each undoes one safeguard of the core.
 
 A check that cannot fail proves nothing.  The explorer's build applies each of these to a copy of
@@ -62,12 +63,19 @@ BUGS = (
         "expiring_store_not_seq_cst",
         "the expired bit may stay in the store buffer while the semaphore is read",
         "a_deadline_of_now_reaches_the_waiter",
-        (("desc.c", "np_store(&d->info, (np_load", "np_store_weak(&d->info, (np_load"),),
+        (
+            ("desc.c", "np_store(&d->info, (np_load", "np_store_weak(&d->info, (np_load"),
+            (
+                "desc.c",
+                "        set_info(d, expired, 0);\n    np_store64",
+                "        (void)d;\n    np_store64",
+            ),
+        ),
     ),
     Bug(
         "wait_is_nobodys",
         "an event sets a side in WAIT free under the waiter that prepares to park",
-        "two_schedulers_on_one_side",
+        "a_side_changes_hands_while_one_parks",
         (
             (
                 "desc.c",
@@ -79,7 +87,7 @@ BUGS = (
     Bug(
         "event_during_wait_is_dropped",
         "a waiter that gives up takes the notification with it",
-        "a_deadline_against_an_event",
+        "two_threads_drive_in_turn",
         (
             (
                 "desc.c",
@@ -105,7 +113,7 @@ BUGS = (
     Bug(
         "arming_wakes_nobody",
         "who sleeps in poll(2) is not told that more is armed",
-        "two_threads_drive_in_turn",
+        "the_followers_event_comes_first",
         (("desc.c", "        wakes.raise = rc > 0;\n", ""),),
     ),
     Bug(
@@ -123,7 +131,7 @@ BUGS = (
     Bug(
         "claim_marked_late",
         "the side is free before its token is marked as queued",
-        "a_token_beside_one_on_its_way",
+        "a_token_parks_while_one_is_queued",
         (
             (
                 "desc.c",
@@ -183,7 +191,7 @@ BUGS = (
     Bug(
         "queue_holds_no_reference",
         "the slot goes back while its token is in the ready queue",
-        "the_last_handle_goes_under_an_event",
+        "the_last_handle_goes_with_a_token_queued",
         (
             ("poller.c", "    np_inc(&np_desc_of(s)->refs);\n", ""),
             (
@@ -301,7 +309,7 @@ BUGS = (
     Bug(
         "wake_flag_cleared_too_early",
         "raised is cleared before the wake object is drained",
-        "wakes_before_a_poll_are_not_lost",
+        "close_ends_reader_and_writer",
         (
             (
                 "thread.c",
@@ -434,14 +442,14 @@ BUGS = (
     Bug(
         "outer_loop_not_told_of_tokens",
         "fileno() is not readable when a token is ready",
-        "an_outer_loop_misses_nothing",
-        (("poller.c", "    wakes->raise = wakes->raise || p->nested;\n", ""),),
+        "an_outer_loop_misses_no_token",
+        (("poller.c", "        p->backend->nest_work(p->kernel, work);", "        (void)work;"),),
     ),
     Bug(
         "outer_loop_not_told_of_deadlines",
         "fileno() is not readable when a deadline is due",
-        "an_outer_loop_misses_nothing",
-        (("desc.c", "        np_nest_sync(p);\n", "        (void)p;\n"),),
+        "an_outer_loop_misses_no_deadline",
+        (("poller.c", "        p->backend->nest_timer(p->kernel, when);\n", ""),),
     ),
     Bug(
         "global_lock_kept",
@@ -467,7 +475,13 @@ BUGS = (
     Bug(
         "forked_raised_stays",
         "in the child a wake-up seems to be under way that never comes",
-        "a_child_goes_on",
+        "wakes_reach_a_childs_threads",
         (("fork.c", "    np_store(&p->raised, 0);\n", ""),),
+    ),
+    Bug(
+        "wake_during_renewal_lost",
+        "a wake-up that meets a child's poller half renewed signals nothing, ever",
+        "wakes_reach_a_childs_threads",
+        (("poller.c", "    wakes->raise = wakes->raise || np_load(&p->pending);\n", ""),),
     ),
 )

@@ -100,7 +100,8 @@ bool ex_address_is_live(const void *p)
 
 /* --- the search ------------------------------------------------------------------------------- */
 
-/* One node for each step of the execution at hand.  Sets of actors (or of options) are bit masks. */
+/* One node for each step of the execution at hand.  Sets of actors (or of options) are bit masks.
+ */
 typedef struct node {
     uint16_t enabled, todo, done, sleep;
     uint8_t chosen;
@@ -137,10 +138,11 @@ static int lowest(unsigned mask)
     return __builtin_ctz(mask);
 }
 
-/* --- happens-before, for the reduced search ---------------------------------------------------- */
+/* --- happens-before, for the reduced search ----------------------------------------------------
+ */
 
-/* Dynamic partial-order reduction (Flanagan and Godefroid 2005) with sleep sets.  Steps are numbered
- * from 1; clock[q] is the last step of q that is known to have happened before. */
+/* Dynamic partial-order reduction (Flanagan and Godefroid 2005) with sleep sets.  Steps are
+ * numbered from 1; clock[q] is the last step of q that is known to have happened before. */
 typedef struct clock_vector {
     int at[EX_ACTORS];
 } clock_vector;
@@ -383,7 +385,7 @@ void ex_fail(const char *format, ...)
 void ex_become_only_actor(void)
 {
     for (int i = 0; i < actor_count; i++)
-        if (i != ex_self)
+        if (i != ex_self && !ex_awaits(&ex_actors[i]))
             ex_actors[i].alive = false;
 }
 
@@ -395,8 +397,8 @@ static void print_line(const ex_site *site, const char *text)
     char where[64] = "";
     if (site)
         snprintf(where, sizeof where, "%s:%d", file ? file + 1 : site->file, site->line);
-    printf("%5d  %-10s %-20s %s\n", search.depth, ex_self < 0 ? "-" : ex_actors[ex_self].name, where,
-           text);
+    printf("%5d  %-10s %-20s %s\n", search.depth, ex_self < 0 ? "-" : ex_actors[ex_self].name,
+           where, text);
 }
 
 void ex_trace(const char *format, ...)
@@ -455,7 +457,8 @@ static bool read_schedule(const char *s)
     return true;
 }
 
-/* --- one execution, and all of them ------------------------------------------------------------ */
+/* --- one execution, and all of them ------------------------------------------------------------
+ */
 
 static void prepare(const scenario *s)
 {
@@ -554,7 +557,7 @@ static void show_failure(const scenario *s, const char *how)
     int length = search.depth;
     uint64_t number = search.executions;
     printf("FAILED %s/%s: %s\n", s->name, ex_backend, search.failure);
-    printf("  execution %llu, %s; it can be had again with\n  explore --replay %s/%s ",
+    printf("  execution %llu, %s; to have it again:\n  explore --replay %s/%s ",
            (unsigned long long)number, how, s->name, ex_backend);
     print_schedule(length);
     search.prefix = length;
@@ -565,9 +568,11 @@ static void show_failure(const scenario *s, const char *how)
     ex_tracing = search.replaying = false;
 }
 
+static bool bounded_only; /* without the reduction, to check the reduction */
+
 /* Raise the bound while there is time; then all interleavings, reduced; whatever is left of the
  * time goes to higher bounds.  Returns false if it failed. */
-static bool examine(const scenario *s, double budget, int floor, int *reached)
+static bool examine(const scenario *s, double budget, int floor)
 {
     double start = seconds();
     uint64_t total = 0;
@@ -587,7 +592,7 @@ static bool examine(const scenario *s, double budget, int floor, int *reached)
         }
         if (rc == PARTIAL)
             break;
-        if (bound < floor || all)
+        if (bound < floor || all || bounded_only)
             continue;
         all = true;
         double left = start + budget - seconds();
@@ -603,11 +608,11 @@ static bool examine(const scenario *s, double budget, int floor, int *reached)
             break;
         }
     }
-    *reached = bound > 9 ? 99 : bound - 1;
     if (bound > 9)
         printf(" %9llu executions, every interleaving", (unsigned long long)total);
     else
-        printf(" %9llu executions, every one of %d preemptions", (unsigned long long)total, bound - 1);
+        printf(" %9llu executions, every one of %d preemptions", (unsigned long long)total,
+               bound - 1);
     printf("  %.1f s\n", seconds() - start);
     fflush(stdout);
     return true;
@@ -628,8 +633,8 @@ static int replay(const char *which, const char *schedule_text)
 {
     const char *slash = strchr(which, '/');
     for (const scenario *s = scenarios; slash && s->name; s++)
-        if (strncmp(s->name, which, (size_t)(slash - which)) == 0 &&
-            s->name[slash - which] == 0 && read_schedule(schedule_text)) {
+        if (strncmp(s->name, which, (size_t)(slash - which)) == 0 && s->name[slash - which] == 0 &&
+            read_schedule(schedule_text)) {
             ex_backend = slash + 1;
             search.replaying = ex_tracing = true;
             int how = run_once(s);
@@ -642,17 +647,19 @@ static int replay(const char *which, const char *schedule_text)
 
 static int usage(void)
 {
-    fprintf(stderr, "usage: explore [--seconds PER_SCENARIO] [--bound FLOOR] [--part I/N]\n"
-                    "               [--scenarios NAME,...] [--backend epoll|poll]\n"
-                    "       explore --replay SCENARIO/BACKEND SCHEDULE\n"
-                    "       explore --list\n");
+    fprintf(stderr,
+            "usage: explore [--seconds PER_SCENARIO] [--bound FLOOR] [--part I/N]\n"
+            "               [--scenarios NAME,...] [--backend epoll|poll] [--first] [--unreduced]\n"
+            "       explore --replay SCENARIO/BACKEND SCHEDULE\n"
+            "       explore --list\n");
     return 2;
 }
 
 int main(int argc, char **argv)
 {
     double budget = 1;
-    int floor = 2, part = 0, parts = 1, number = 0, failed = 0, reached;
+    int floor = 2, part = 0, parts = 1, number = 0, failed = 0;
+    bool first_only = false;
     const char *only = NULL, *backend = NULL;
 
     start_coroutines();
@@ -662,6 +669,14 @@ int main(int argc, char **argv)
             for (const scenario *s = scenarios; s->name; s++)
                 printf("%-34s %s\n", s->name, s->what);
             return 0;
+        }
+        if (strcmp(argv[i], "--unreduced") == 0) {
+            bounded_only = true;
+            continue;
+        }
+        if (strcmp(argv[i], "--first") == 0) {
+            first_only = true;
+            continue;
         }
         if (i + 1 >= argc)
             return usage();
@@ -689,8 +704,8 @@ int main(int argc, char **argv)
                 (s->only && strcmp(s->only, ex_backend) != 0) || number++ % parts != part)
                 continue;
             ran++;
-            if (!examine(s, budget, floor, &reached))
-                failed++;
+            if (!examine(s, budget, floor) && ++failed && first_only)
+                return 1;
         }
     return failed ? 1 : ran == 0 ? usage() : 0;
 }

@@ -42,17 +42,18 @@ _Noreturn void ex_fail(const char *format, ...) __attribute__((format(printf, 1,
 #define EXPECT(condition)                                                                          \
     do {                                                                                           \
         if (!(condition))                                                                          \
-            ex_fail("%s:%d: not true: %s", __FILE__, __LINE__, #condition);                        \
+            ex_fail("scenarios.c:%d: not true: %s", __LINE__, #condition);                         \
     } while (0)
 void ex_note(const char *format, ...) __attribute__((format(printf, 1, 2))); /* in the trace */
 
-void ex_advance(int64_t ns);        /* the clock goes on */
-int64_t ex_clock(void);             /* what it says, without a scheduling point */
-void ex_await(const bool *flag);    /* until another actor has set it */
-void ex_set(bool *flag);            /* ... like this */
-void ex_signal(const char *actor);  /* a signal interrupts that actor's next blocking call */
-void ex_become_only_actor(void);    /* a fork: the other actors are gone */
-void ex_expect_leak(void);          /* memory may be left in this execution */
+void ex_advance(int64_t ns);       /* the clock goes on */
+int64_t ex_clock(void);            /* what it says, without a scheduling point */
+void ex_await(const bool *flag);   /* until another actor has set it */
+void ex_set(bool *flag);           /* ... like this */
+void ex_signal(const char *actor); /* a signal interrupts that actor's next blocking call */
+void ex_become_only_actor(void);   /* a fork: the others are gone, but for those in ex_await,
+                                      who are threads that the child will start */
+void ex_expect_leak(void);         /* memory may be left in this execution */
 
 /* --- between engine and sim ------------------------------------------------------------------- */
 
@@ -61,9 +62,9 @@ void ex_expect_leak(void);          /* memory may be left in this execution */
 typedef struct op {
     const void *object;
     bool write;
-    const void *reads[2]; /* further objects, which it only reads */
-    bool releases; /* a lock, which nobody can acquire at the same time */
-    bool yields;   /* comes after others' steps, if anybody else can make one */
+    const void *reads[2];    /* further objects, which it only reads */
+    bool releases;           /* a lock, which nobody can acquire at the same time */
+    bool yields;             /* comes after others' steps, if anybody else can make one */
     bool (*enabled)(void *); /* NULL: always */
     void *arg;
     const ex_site *site;
@@ -88,8 +89,9 @@ extern actor ex_actors[EX_ACTORS];
 extern int ex_self; /* who runs, -1: setup or check */
 extern bool ex_tracing;
 
-void ex_point(const op *next);  /* others may run here; then do it */
-int ex_choose(int options);     /* a choice that is not whose turn it is */
+bool ex_awaits(const actor *a);
+void ex_point(const op *next); /* others may run here; then do it */
+int ex_choose(int options);    /* a choice that is not whose turn it is */
 void ex_trace(const char *format, ...) __attribute__((format(printf, 1, 2)));
 bool ex_address_is_live(const void *p); /* not in a stack frame that is gone */
 

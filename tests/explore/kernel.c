@@ -90,7 +90,8 @@ static bool has_events(const file *epoll)
 {
     for (int r = 0; r < REGS; r++) {
         const registration *g = &epoll->regs[r];
-        if (g->fd >= 0 && is_listed(g) && state_of(&files[g->file]) & (g->events | EPOLLERR | EPOLLHUP))
+        if (g->fd >= 0 && is_listed(g) &&
+            state_of(&files[g->file]) & (g->events | EPOLLERR | EPOLLHUP))
             return true;
     }
     return false;
@@ -168,7 +169,8 @@ int k_fstat(int fd, struct stat *st)
     return 0;
 }
 
-/* --- eventfd, timerfd -------------------------------------------------------------------------- */
+/* --- eventfd, timerfd --------------------------------------------------------------------------
+ */
 
 int k_eventfd(unsigned count, int flags)
 {
@@ -259,8 +261,11 @@ int k_epoll_ctl(int epfd, int what, int fd, struct epoll_event *event)
     if (what == EPOLL_CTL_DEL)
         g->fd = -1;
     else
-        *g = (registration){.file = fds[fd] - 1, .fd = fd, .events = event->events,
-                            .data = event->data.u64, .listed = true};
+        *g = (registration){.file = fds[fd] - 1,
+                            .fd = fd,
+                            .events = event->events,
+                            .data = event->data.u64,
+                            .listed = true};
     return 0;
 }
 
@@ -297,8 +302,8 @@ static bool sleep_until(sleep_call *c, const char *text)
     static ex_site sites[EX_ACTORS + 1];
     ex_site *site = &sites[ex_self + 1];
     *site = (ex_site){"kernel", 0, text};
-    op next = {.object = &ex_kernel_object, .write = true, .enabled = has_reason, .arg = c,
-               .site = site};
+    op next = {
+        .object = &ex_kernel_object, .write = true, .enabled = has_reason, .arg = c, .site = site};
     c->who = ex_self < 0 ? NULL : &ex_actors[ex_self];
     if (c->who) {
         next.reads[0] = &c->who->interrupted;

@@ -212,7 +212,8 @@ void ex_unlock(np_mutex *m, const ex_site *site)
     ex_trace("%s", site->text);
 }
 
-/* --- parking: a futex -------------------------------------------------------------------------- */
+/* --- parking: a futex --------------------------------------------------------------------------
+ */
 
 typedef struct sleeper {
     np_atomic32 *word;
@@ -240,7 +241,11 @@ int np_park_wait(np_atomic32 *word, uint32_t expected)
         if (word->value != expected)
             return 0;
         *s = (sleeper){.word = word, .woken = false};
-        op next = {.object = word, .write = true, .enabled = may_wake, .arg = s, .site = &sleep,
+        op next = {.object = word,
+                   .write = true,
+                   .enabled = may_wake,
+                   .arg = s,
+                   .site = &sleep,
                    .reads = {&ex_actors[ex_self].interrupted}};
         ex_point(&next);
         s->word = NULL;
@@ -319,17 +324,26 @@ bool sim_next_instant(void)
     return true;
 }
 
-/* --- the scenario's own ------------------------------------------------------------------------ */
+/* --- the scenario's own ------------------------------------------------------------------------
+ */
 
 static bool is_set(void *flag)
 {
     return *(bool *)flag;
 }
 
+bool ex_awaits(const actor *a)
+{
+    return a->next.enabled == is_set;
+}
+
 void ex_await(const bool *flag)
 {
     static const ex_site site = {"scenario", 0, "await"};
-    op next = {.object = flag, .write = true, .enabled = is_set, .arg = (void *)(uintptr_t)flag,
+    op next = {.object = flag,
+               .write = true,
+               .enabled = is_set,
+               .arg = (void *)(uintptr_t)flag,
                .site = &site};
     ex_point(&next);
     ex_trace("goes on");

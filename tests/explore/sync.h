@@ -1,5 +1,6 @@
 /* Takes the place of csrc/sync.h in the explorer's build (it is forced in with -include): the same
- * names, but each operation first asks the explorer who runs next, and knows its line for the trace.
+ * names, but each operation first asks the explorer who runs next, and knows its line for the
+ * trace.
  */
 #ifndef NP_SYNC_H
 #define NP_SYNC_H
@@ -17,10 +18,7 @@ typedef struct {
 typedef struct {
     int owner; /* actor + 1, 0: free */
 } np_mutex;
-#define NP_MUTEX_INIT                                                                              \
-    {                                                                                              \
-        0                                                                                          \
-    }
+#define NP_MUTEX_INIT {0}
 
 /* Where in the source an operation stands. */
 typedef struct ex_site {
@@ -43,7 +41,7 @@ int64_t ex_now(const ex_site *site);
 
 #define EX_AT(call)                                                                                \
     __extension__({                                                                                \
-        static const ex_site at_ = {__FILE__, __LINE__, call};               \
+        static const ex_site at_ = {__FILE__, __LINE__, call};                                     \
         ex_site_now = &at_;                                                                        \
         &at_;                                                                                      \
     })

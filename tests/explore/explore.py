@@ -1,0 +1,203 @@
+"""Builds the explorer, runs the scenarios on the real core, then on cores with a bug planted.
+
+    python tests/explore/explore.py                 everything, within ten minutes
+    python tests/explore/explore.py --short         for CI: one or two minutes
+    python tests/explore/explore.py --bug NAME      that bug alone, with the trace
+    build/explore/core/explore --replay ...         a failing schedule again
+
+Needs a C compiler and Python, nothing else.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from bugs import BUGS, Bug
+
+ROOT = Path(__file__).absolute().parents[2]
+HERE = ROOT / "tests" / "explore"
+CSRC = ROOT / "csrc"
+BUILD = ROOT / "build" / "explore"
+
+OURS = ("engine", "sim", "kernel", "scenarios", "fork_whole")
+# Everything else in csrc/ is explored, the backends too, on the kernel in miniature.
+REPLACED = ("clock", "park", "fork", "features")
+ELSEWHERE = ("backend_kqueue", "backend_iocp")  # and *_win32
+
+KERNEL_CALLS = [
+    "epoll_create1",
+    "epoll_ctl",
+    "epoll_wait",
+    "syscall",
+    "close",
+    "eventfd",
+    "timerfd_create",
+    "timerfd_settime",
+    "read",
+    "write",
+    "dup3",
+    "ppoll",
+    "fstat",
+    "pthread_mutex_init",
+    "pthread_mutex_lock",
+    "pthread_mutex_unlock",
+    "pthread_atfork",
+]
+MEMORY_CALLS = ("malloc", "calloc", "realloc", "free")
+
+COMMON = ["-std=gnu11", "-O1", "-g", "-D_GNU_SOURCE=", "-include", str(HERE / "sync.h")]
+RENAMED = [f"-D{name}=k_{name}" for name in KERNEL_CALLS]
+RENAMED += [f"-D{name}=sim_{name}" for name in MEMORY_CALLS]
+# A name that only the command line declares differently: the C library's prototype carries it.
+RENAMED += ["-Wno-implicit-function-declaration"]
+
+Failed = subprocess.CalledProcessError
+
+
+def core_units(csrc: Path) -> list[str]:
+    units = sorted(path.stem for path in csrc.glob("*.c"))
+    left_out = (*REPLACED, *ELSEWHERE)
+    return [unit for unit in units if unit not in left_out and not unit.endswith("_win32")]
+
+
+def compile_one(source: Path, target: Path, csrc: Path, flags: Iterable[str]) -> None:
+    cc = os.environ.get("CC", "cc")
+    command = [cc, *COMMON, *flags, f"-I{csrc}", f"-I{HERE}", "-c", str(source), "-o", str(target)]
+    subprocess.run(command, check=True, capture_output=True, text=True)
+
+
+def build(name: str, csrc: Path, only: Iterable[str] | None = None) -> Path:
+    """An explorer of the core in csrc; with `only`, the other objects are those of the core."""
+    folder = BUILD / name
+    folder.mkdir(parents=True, exist_ok=True)
+    objects = []
+    with ThreadPoolExecutor(os.cpu_count() or 2) as pool:
+        jobs = []
+        for unit in (*core_units(csrc), *OURS):
+            if only is not None and unit not in only:
+                objects.append(BUILD / "core" / f"{unit}.o")
+                continue
+            ours = unit in OURS
+            source = (HERE if ours else csrc) / f"{unit}.c"
+            flags = ["-Wall", "-Wextra"] if ours and unit != "fork_whole" else RENAMED
+            objects.append(folder / f"{unit}.o")
+            jobs.append(pool.submit(compile_one, source, objects[-1], csrc, flags))
+        for job in jobs:
+            job.result()
+    program = folder / "explore"
+    cc = os.environ.get("CC", "cc")
+    subprocess.run([cc, "-o", str(program), *map(str, objects)], check=True)
+    return program
+
+
+def plant(bug: Bug) -> Path:
+    csrc = BUILD / "bugs" / bug.name / "csrc"
+    shutil.rmtree(csrc, ignore_errors=True)
+    shutil.copytree(CSRC, csrc)
+    for file, text, instead in bug.changes:
+        path = csrc / file
+        source = path.read_text(encoding="utf-8")
+        if source.count(text) != 1:
+            raise SystemExit(
+                f"bug {bug.name}: found {source.count(text)} times in {file}: {text!r}"
+            )
+        path.write_text(source.replace(text, instead), encoding="utf-8")
+    changed = {file.removesuffix(".c") for file, _, _ in bug.changes}
+    if any(file.endswith(".h") for file in changed):
+        return build(f"bugs/{bug.name}", csrc)
+    if "fork" in changed:
+        changed.add("fork_whole")
+    return build(f"bugs/{bug.name}", csrc, changed)
+
+
+def hunt(bug: Bug, program: Path, show: bool) -> str | None:
+    """The scenario that catches the bug."""
+    for selection in (["--scenarios", bug.near, "--seconds", "5"], ["--seconds", "0.5"]):
+        done = subprocess.run(
+            [str(program), "--first", *selection], capture_output=True, text=True, check=False
+        )
+        if show:
+            print(done.stdout)
+        caught = re.search(r"^FAILED (\S+): (.*)$", done.stdout, re.MULTILINE)
+        if caught:
+            return f"{caught[1]}: {caught[2]}"
+        if done.returncode != 0:
+            return f"the explorer itself: {done.stderr.strip()}"
+    return None
+
+
+def explore_core(program: Path, seconds: float, floor: str, jobs: int) -> tuple[bool, str]:
+    """All scenarios on the core as it is, spread over the processors."""
+    runs = [
+        subprocess.Popen(
+            [str(program), "--seconds", str(seconds), "--bound", floor, "--part", f"{i}/{jobs}"],
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for i in range(jobs)
+    ]
+    with ThreadPoolExecutor(jobs) as pool:
+        outputs = list(pool.map(lambda run: run.communicate()[0], runs))
+    return all(run.returncode == 0 for run in runs), "".join(outputs)
+
+
+def summary(output: str) -> str:
+    executions = [int(n) for n in re.findall(r"(\d+) executions", output)]
+    whole = len(re.findall("every interleaving", output))
+    bounds = [int(n) for n in re.findall(r"every one of (\d+) preemptions", output)]
+    text = (
+        f"{len(executions)} scenarios, {sum(executions)} executions; every interleaving of {whole}"
+    )
+    if bounds:
+        text += f", of the other {len(bounds)} all with up to {min(bounds)} preemptions or more"
+    return text
+
+
+def catch_bugs(bugs: Iterable[Bug], show: bool) -> int:
+    missed = 0
+    for bug in bugs:
+        by = hunt(bug, plant(bug), show)
+        missed += by is None
+        print(
+            f"{'MISSED' if by is None else 'caught':6} {bug.name:36} {by or bug.what}", flush=True
+        )
+    return missed
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--short", action="store_true", help="a short bound, for CI")
+    parser.add_argument("--seconds", type=float, help="for each scenario on each backend")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 2)
+    parser.add_argument("--bug", help="only this planted bug, with its trace")
+    options = parser.parse_args()
+
+    start = time.monotonic()
+    try:
+        program = build("core", CSRC)
+        if options.bug:
+            return catch_bugs([b for b in BUGS if b.name == options.bug], True)
+        seconds = options.seconds or (0.3 if options.short else 4)
+        floor = "1" if options.short else "2"
+        good, output = explore_core(program, seconds, floor, options.jobs)
+        print(output)
+        missed = catch_bugs(BUGS, False)
+    except Failed as error:
+        sys.exit(f"{error}\n{error.stderr or ''}")
+    print(f"\n{summary(output)}")
+    print(f"{len(BUGS)} bugs planted, {len(BUGS) - missed} caught")
+    print(f"{time.monotonic() - start:.0f} s")
+    return 0 if good and not missed else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
