@@ -17,7 +17,8 @@
  *   open       register fd for both modes; -EEXIST if this very file is registered under this very
  *              number already, -EPERM for a kind of file that it cannot poll.  A success for an fd
  *              that was registered before means that the old registration is gone
- *   close      deregister; an fd that the kernel has forgotten already is no error
+ *   close      deregister; an fd that the kernel has forgotten already is no error.  Returns 1 if
+ *              those inside poll have to be woken to let go of it
  *   arm        level-triggered backends only, NULL for the others: report mode once.  Returns 1 if
  *              somebody inside poll has to be woken to notice
  *   poll       wait for events, at most timeout nanoseconds (< 0: for ever) and store up to max;

@@ -220,6 +220,7 @@ static int poll_open(void *kernel, np_fd fd, uint64_t tag)
     return rc;
 }
 
+/* A thread inside poll holds the file open, so that closing the number would not close it. */
 static int poll_close(void *kernel, np_fd fd, uint64_t tag)
 {
     poll_kernel *k = kernel;
@@ -228,8 +229,9 @@ static int poll_close(void *kernel, np_fd fd, uint64_t tag)
     entry *e = lookup(k, (int)fd, tag);
     if (e)
         forget(k, e);
+    int rc = k->inside > 0;
     pthread_mutex_unlock(&k->lock);
-    return 0;
+    return rc;
 }
 
 static int poll_arm(void *kernel, np_fd fd, uint64_t tag, int mode)

@@ -9,8 +9,9 @@ static void close_locked(np_desc *d, np_wakes *wakes)
     np_poller *p = d->poller;
 
     if (np_fdtab_get(&p->fds, d->fd) == d) {
-        if (np_load(&p->state) == STATE_OPEN)
-            p->backend->close(p->kernel, d->fd, np_tag_of(d));
+        if (np_load(&p->state) == STATE_OPEN &&
+            p->backend->close(p->kernel, d->fd, np_tag_of(d)) > 0)
+            np_kick_all(p, wakes);
         np_fdtab_remove(&p->fds, d);
     }
     if (!(np_load(&d->info) & INFO_GONE)) {

@@ -218,8 +218,17 @@ static PyObject *go_to(PyObject *entry)
     return result;
 }
 
+static void set_running(TurnsObject *t, WaiterObject *w)
+{
+    PyObject *before = t->running;
+    Py_XINCREF(w);
+    t->running = (PyObject *)w;
+    Py_XDECREF(before);
+}
+
 static PyObject *take_turn(TurnsObject *t)
 {
+    set_running(t, NULL); /* it must not outlive its greenlet here */
     PyObject *entry = pop_first(t);
 
     if (entry && entry == t->look) {
@@ -344,14 +353,6 @@ static WaiterObject *current_waiter(const TurnsObject *t)
         w = greenlet ? find_waiter(greenlet) : NULL;
     Py_XDECREF(greenlet);
     return w;
-}
-
-static void set_running(TurnsObject *t, WaiterObject *w)
-{
-    PyObject *before = t->running;
-    Py_INCREF(w);
-    t->running = (PyObject *)w;
-    Py_XDECREF(before);
 }
 
 /* An exception was thrown into the wait.  The token is withdrawn if it is still parked, and the
