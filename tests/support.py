@@ -39,6 +39,9 @@ SCENARIO_LIMIT = 45.0
 
 WINDOWS = sys.platform == "win32"
 
+#: Backends that are asked for readiness each time, and answer as long as it lasts: poll(2), AFD polls.
+LEVEL_TRIGGERED = {"poll", "iocp"}
+
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="the system has no fork")
 needs_sigint = pytest.mark.skipif(WINDOWS, reason="os.kill(pid, SIGINT) is POSIX")
 needs_fileno = pytest.mark.skipif(WINDOWS, reason="a poller has a descriptor on POSIX only")
@@ -189,8 +192,8 @@ class Stage(ABC):
 
     @property
     def edge_triggered(self) -> bool:
-        """False on poll(2) and AFD polls, where a wait without new data may return at once."""
-        return self.backend not in {"poll", "iocp"}
+        """False where a wait without new data may return at once."""
+        return self.backend not in LEVEL_TRIGGERED
 
     @abstractmethod
     def perform(self, body: Callable[[], object]) -> None:
@@ -359,7 +362,7 @@ if WINDOWS:
 
     @contextlib.contextmanager
     def _borrowed(fd: int) -> Iterator[socket.socket]:
-        sock = socket.socket(fileno=fd)
+        sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM, 0, fd)  # it need not be true
         try:
             yield sock
         finally:
@@ -456,6 +459,9 @@ class Sockets:
 
     def keep(self, sock: socket.socket) -> socket.socket:
         sock.setblocking(False)
+        if WINDOWS and sock.type == socket.SOCK_STREAM:  # all are TCP; it may hold megabytes
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 16384)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16384)
         self.all.append(sock)
         return self._stack.enter_context(sock)
 
@@ -466,10 +472,6 @@ class Sockets:
 
     def pair(self) -> tuple[socket.socket, socket.socket]:
         a, b = socket.socketpair()
-        if WINDOWS:  # a TCP connection, whose buffers may hold megabytes
-            for sock in (a, b):
-                sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 16384)
-                sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16384)
         return self.keep(a), self.keep(b)
 
     def pipe(self) -> tuple[int, int]:

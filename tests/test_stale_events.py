@@ -10,7 +10,16 @@ import time
 
 import pytest
 from netpoll import READ, WRITE, ClosedError, PollDesc, Poller
-from support import LONG, Sockets, Stage, fill, no_tokens, read_some, take_tokens
+from support import (
+    LONG,
+    Sockets,
+    Stage,
+    fill,
+    needs_pipe,
+    no_tokens,
+    read_some,
+    take_tokens,
+)
 
 
 @pytest.mark.rule(10)
@@ -63,6 +72,7 @@ def test_a_thread_is_not_woken_by_such_an_event_either(stage: Stage, sockets: So
     waiter.result()
 
 
+@needs_pipe
 @pytest.mark.rule(10)
 def test_an_error_event_of_such_a_registration_is_not_believed(
     threads: Stage, sockets: Sockets

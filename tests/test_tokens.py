@@ -21,6 +21,7 @@ from netpoll import (
     PollError,
 )
 from support import (
+    LEVEL_TRIGGERED,
     LONG,
     Sockets,
     Stage,
@@ -48,7 +49,7 @@ def test_parking_on_a_ready_mode_says_so_and_consumes_the_readiness(
     desc, make_ready = blocked(poller.open, sockets, mode)
     with desc:
         make_ready()
-        if poller.backend == "poll":  # level-triggered: it looks only for those who wait
+        if poller.backend in LEVEL_TRIGGERED:  # they look only for those who wait
             assert desc.park(mode, "first")
             assert take_tokens(poller, 1) == ["first"] and desc.resume(mode)
             return
