@@ -39,7 +39,7 @@ SCENARIO_LIMIT = 45.0
 
 WINDOWS = sys.platform == "win32"
 
-#: Backends that are asked for readiness each time, and answer as long as it lasts: poll(2), AFD polls.
+#: Backends that are asked each time, and say ready as long as it lasts: poll(2), AFD polls.
 LEVEL_TRIGGERED = {"poll", "iocp"}
 
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="the system has no fork")

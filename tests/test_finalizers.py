@@ -11,7 +11,17 @@ import weakref
 
 import pytest
 from netpoll import READ, ClosedError, PollDesc, Poller
-from support import LONG, Sockets, Stage, ThreadTask, open_fds, read_some, take_tokens, until
+from support import (
+    LONG,
+    WINDOWS,
+    Sockets,
+    Stage,
+    ThreadTask,
+    open_fds,
+    read_some,
+    take_tokens,
+    until,
+)
 
 
 @pytest.mark.rule(9, 17)
@@ -31,7 +41,7 @@ def test_a_descriptor_that_is_dropped_warns_and_closes(poller: Poller, sockets: 
 def test_a_poller_that_is_dropped_warns_and_closes(backend: str) -> None:
     before = open_fds()
     poller = Poller(backend)
-    assert open_fds() != before
+    assert WINDOWS or open_fds() != before  # there, handles are not listed
     with pytest.warns(ResourceWarning):
         del poller
         gc.collect()
@@ -71,8 +81,8 @@ def test_a_wait_keeps_its_descriptor_alive(threads: Stage, sockets: Sockets) -> 
     threads.until_parked(readers=1)
     gc.collect()
     threads.stays_blocked(waiter, seconds=0.01)
-    b.send(b"x")
     with pytest.warns(ResourceWarning):
+        b.send(b"x")
         waiter.result()
         until(lambda: poller.stats().open == 0, "closed by its finalizer")
 

@@ -1,0 +1,38 @@
+# make test-windows    everything on Windows for real, under Wine: the completion tests in C, the wheel
+#                      (cross-built), the whole test suite, `python -m netpoll`, a short demo
+# make wheel-windows   only the wheel
+#
+# As root on Debian, what is missing is installed: Wine, mingw-w64.  docs/windows.md tells more.
+
+WINDOWS := build/windows
+WINDOWS_PYTHON := tests/windows/python.sh $(WINDOWS)
+WINDOWS_CC := x86_64-w64-mingw32-gcc
+WINDOWS_CORE := $(filter-out csrc/posixfd.c csrc/backend_epoll.c csrc/backend_kqueue.c csrc/backend_poll.c,\
+    $(wildcard csrc/*.c))
+
+.PHONY: test-windows test-windows-c wheel-windows install-windows
+
+test-windows: test-windows-c install-windows
+	$(WINDOWS_PYTHON) -m netpoll
+	$(WINDOWS_PYTHON) examples/demo.py --quick
+	$(WINDOWS_PYTHON) -m pytest -p no:cacheprovider $(PYTEST_ARGS)
+
+test-windows-c: $(WINDOWS)/test_iocp.exe
+	tests/windows/wine.sh $(WINDOWS) $<
+
+$(WINDOWS)/test_iocp.exe: tests/windows/test_iocp.c $(WINDOWS_CORE) $(C_HEADERS) $(WINDOWS)/.ready
+	$(WINDOWS_CC) $(C_STD) $(C_WARN) -D_WIN32_WINNT=0x0602 -O2 -g -Icsrc -o $@ $< $(WINDOWS_CORE) \
+	    -static -lws2_32 -lmswsock
+
+install-windows: wheel-windows
+	rm -rf $(WINDOWS)/python/Lib/site-packages/netpoll*
+	$(PY) -m pip install -q --no-deps --no-index --platform win_amd64 --python-version 3.13 \
+	    --only-binary=:all: --target $(WINDOWS)/python/Lib/site-packages --upgrade $(WINDOWS)/wheel/*.whl
+
+wheel-windows: $(WINDOWS)/.ready
+	rm -f $(WINDOWS)/wheel/*.whl
+	$(PY) wheels/windows/build.py $(WINDOWS)/python/python3.dll $(WINDOWS)/wheel
+
+$(WINDOWS)/.ready: tests/windows/setup.sh $(DEPS)
+	tests/windows/setup.sh $(WINDOWS) $(PY)
+	@touch $@
