@@ -273,3 +273,64 @@ def test_a_wait_in_a_thread_without_a_hub_blocks_only_that_thread(
     assert turns == 20 and not waiter.done
     b.send(b"x")
     assert waiter.result() == b"x"
+
+
+@pytest.mark.rule(12)
+def test_a_poll_of_the_hubs_own_poller_loses_no_greenlet(
+    greenlets: Stage, sockets: Sockets
+) -> None:
+    """A user may poll it, in the hub's thread or in another: greenlets' tokens are not for him."""
+    a, b = sockets.pair()
+    desc = greenlets.open(a)
+    for i in range(20):
+        reader = greenlets.spawn(read_some, desc)
+        greenlets.until_parked(readers=1)
+        b.send(b"%d" % i)
+        if i % 2:
+            assert greenlets.poller.poll(0.01) == []
+        else:
+            assert greenlets.thread(greenlets.poller.poll, 0.01).result() == []
+        assert reader.result() == b"%d" % i
+
+
+@pytest.mark.rule(1)
+def test_a_greenlet_is_killed_while_it_waits_on_a_foreign_poller(
+    greenlets: Stage, sockets: Sockets, foreign: str
+) -> None:
+    from netpoll import green
+
+    a, b = sockets.pair()
+    with ForeignPoller(greenlets, foreign) as poller:
+        desc = greenlets.open(a, poller)
+        for i in range(5):
+            victim = green.spawn(desc.wait, READ)
+            greenlets.sleep(0.002)
+            if i % 2:
+                b.send(b"x")
+            victim.kill()
+            victim.join(LONG)
+            assert victim.dead
+            if not i % 2:
+                b.send(b"x")
+            assert greenlets.spawn(read_some, desc).result() == b"x"
+        desc.close()
+
+
+def test_a_hub_sleeps_and_wakes_while_it_has_waiters_on_a_foreign_poller(
+    greenlets: Stage, sockets: Sockets, foreign: str
+) -> None:
+    """Its own waiters, sleepers and the newly spawned have their turn meanwhile."""
+    (a, b), (c, d) = sockets.pair(), sockets.pair()
+    with ForeignPoller(greenlets, foreign) as poller:
+        abroad = greenlets.open(a, poller)
+        far = greenlets.spawn(read_some, abroad)
+        near = greenlets.spawn(read_some, greenlets.open(c))
+        with never_early(0.01):
+            greenlets.sleep(0.01)
+        assert greenlets.spawn(lambda: "fresh").result() == "fresh"
+        d.send(b"near")
+        assert near.result() == b"near"
+        assert not far.done
+        greenlets.thread(b.send, b"far").result()
+        assert far.result() == b"far"
+        abroad.close()

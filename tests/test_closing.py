@@ -533,3 +533,28 @@ def test_closing_the_socket_first_is_survived(stage: Stage, sockets: Sockets) ->
     stage.stays_blocked(waiter, seconds=PAUSE)
     d.send(b"x")
     assert waiter.result() == b"x"
+
+
+@pytest.mark.rule(8, 12)
+def test_a_file_closed_beside_a_sleeping_driver_is_let_go(threads: Stage, sockets: Sockets) -> None:
+    """Whoever sleeps in the kernel may hold on to every file it sleeps on.
+
+    Once the descriptor and the socket are closed, the peer must see the end of the stream, although
+    another thread went on sleeping; also if somebody had waited on it before and left.
+    """
+    for waited_before in (False, True):
+        (a, b), (c, d) = sockets.pair(), sockets.pair()
+        desc = threads.open(a)
+        if waited_before:
+            desc.set_deadline(0.001)
+            threads.spawn(desc.wait, READ).raises(DeadlineExceeded)
+        driving = threads.spawn(read_some, threads.open(c))
+        threads.until_parked(readers=1)
+        threads.sleep(0.005)
+        desc.close()
+        a.close()
+        b.setblocking(True)
+        b.settimeout(LONG)
+        assert b.recv(1) == b""
+        d.send(b"x")
+        driving.result()

@@ -41,8 +41,12 @@ def hub(sock):
     from netpoll import green
     def wait():
         netpoll.open(sock).wait(READ)
+    def wait_abroad():
+        netpoll.default_poller().open(copy).wait(READ)
+    copy = sock.dup()
     def main():
         green.spawn(wait)
+        green.spawn(wait_abroad)
         green.spawn(green.sleep, 100)
         green.sleep(100)
     green.run(main)

@@ -591,6 +591,32 @@ def test_a_hub_goes_on_in_the_child(backend: str) -> None:
 
 
 @needs_greenlet
+@pytest.mark.rule(11)
+def test_a_hub_with_waiters_on_a_foreign_poller_goes_on_in_the_child(backend: str) -> None:
+    run(
+        """
+        from netpoll import green
+        a, b = pair()
+        desc = poller.open(a)
+        def go_on(reader):
+            b.send(b"x")
+            reader.join(10)
+            assert reader.dead and reader.get() == b"x"
+            green.sleep(0.01)
+        def main():
+            reader = green.spawn(read_some, desc, a)
+            green.sleep(0.01)
+            in_child(lambda: go_on(reader))
+            go_on(reader)
+        green.run(main)
+        desc.close(); poller.close()
+        print("ok")
+        """,
+        backend,
+    )
+
+
+@needs_greenlet
 def test_hubs_of_other_threads_are_gone_in_the_child(backend: str) -> None:
     run(
         """

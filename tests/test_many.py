@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import random
+import time
 
 import pytest
 from netpoll import READ, WRITE, DeadlineExceeded, Poller
-from support import Sockets, Stage, fill, read_some
+from support import Sockets, Stage, fill, read_some, take_tokens
 
 
 @pytest.mark.rule(12, 17)
@@ -101,3 +102,38 @@ def test_counters_add_up(threads: Stage, sockets: Sockets) -> None:
     assert poller.stats().deadlines_fired == start.deadlines_fired + 1
     desc.close()
     assert poller.stats().open == 0
+
+
+@pytest.mark.rule(3, 4, 5, 17)
+def test_many_deadlines_moved_at_random_fire_each_at_its_last_instant(
+    poller: Poller, sockets: Sockets
+) -> None:
+    """The heap in a storm: moved to and fro, cleared, closed; what is left fires, and not early."""
+    chance = random.Random(300)
+    descs = {i: poller.open(sockets.pair()[0]) for i in range(300)}
+    last: dict[int, int] = {}
+    for _ in range(6000):
+        i = chance.choice(list(descs))
+        timeout = chance.choice([None, 1000, chance.uniform(0.2, 0.6), chance.uniform(0.2, 0.6)])
+        before = time.monotonic_ns()
+        descs[i].set_deadline(timeout)
+        last.pop(i, None)
+        if timeout is not None and timeout < 1000:
+            last[i] = before + int(timeout * 1e9)
+        if chance.random() < 0.005:
+            descs.pop(i).close()
+            last.pop(i, None)
+    parked = set()
+    for i, desc in descs.items():
+        try:
+            parked.add(i) if desc.park(READ, i) else None
+        except DeadlineExceeded:
+            assert time.monotonic_ns() >= last.pop(i)
+    assert len(last) > 50
+    while last:
+        for i in take_tokens(poller, 1):
+            assert time.monotonic_ns() >= last.pop(i), "early, or not to fire at all"
+            parked.remove(i)
+    assert poller.poll(0.01) == []
+    assert all(descs[i].cancel(READ) for i in parked)
+    poller.close()

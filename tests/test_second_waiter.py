@@ -2,9 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
+import random
+import time
+from collections.abc import Callable
+
 import pytest
 from netpoll import READ, WRITE, BusyError, ClosedError, DeadlineExceeded, Poller
-from support import Sockets, Stage, blocked, fill, no_tokens, read_exactly, read_some, take_tokens
+from support import (
+    LONG,
+    Sockets,
+    Stage,
+    ThreadTask,
+    blocked,
+    fill,
+    no_tokens,
+    read_exactly,
+    read_some,
+    take_tokens,
+    until,
+)
 
 
 @pytest.mark.rule(2)
@@ -176,3 +193,57 @@ def test_two_registrations_of_one_socket_have_a_waiter_each(stage: Stage, socket
     for waiter in waiters:
         waiter.result()
     assert stage.spawn(read_some, one).result() == b"x"
+
+
+@pytest.mark.rule(2, 4, 17)
+def test_a_waiter_that_lost_its_mode_between_expiry_and_running_is_not_lost(
+    greenlets: Stage, sockets: Sockets
+) -> None:
+    """Its deadline fired and was moved, and before it ran a thread took the mode.
+
+    It is busy then, or waits on after the thread; to sleep for ever is wrong.
+    """
+    a, b = sockets.pair()
+    desc = greenlets.open(a)
+    waiter = greenlets.spawn(desc.wait, READ)
+    greenlets.until_parked(readers=1)
+    desc.set_deadline(0)
+    desc.set_deadline(None)
+    thread = ThreadTask("the thread", desc.wait_canceled, (READ,))
+    until(lambda: desc.poller.stats().parked_readers == 1, "the thread waits")
+    greenlets.sleep(0.01)  # now the greenlet has run
+    b.send(b"x")
+    thread.result()
+    b.send(b"y")
+    waiter.join(LONG)
+    assert waiter.done
+    with contextlib.suppress(BusyError):
+        waiter.result()
+
+
+@pytest.mark.rule(2, 4, 17)
+def test_waiters_of_both_kinds_with_deadlines_of_both_are_never_lost(
+    stage: Stage, sockets: Sockets
+) -> None:
+    """Everybody moves the deadline that binds everybody; each wait ends, by expiry or as busy."""
+    a, _ = sockets.pair()
+    fill(a.fileno())
+    desc = stage.open(a)
+    end = time.monotonic() + 0.7
+
+    def use(seed: int, sleep: Callable[[float], None]) -> None:
+        chance = random.Random(seed)
+        while time.monotonic() < end:
+            mode = chance.choice([READ, WRITE])
+            desc.set_deadline(chance.choice([1e-5, 5e-4, 1e-3]), mode)
+            try:
+                desc.wait(mode)
+            except DeadlineExceeded:
+                pass
+            except BusyError:
+                sleep(0)
+
+    users = [stage.spawn(use, i, stage.sleep) for i in range(3)]
+    users += [stage.thread(use, 3 + i, time.sleep) for i in range(3)]
+    for user in users:
+        user.result()

@@ -402,6 +402,20 @@ CTRL_C = {
         for desc in descs:
             desc.close()
     """,
+    "hub with a greenlet that waits on a foreign poller": """
+        from netpoll import Poller, green
+        poller = Poller()
+        desc = poller.open(a)
+        waiter = green.spawn(desc.wait, READ)
+        try:
+            green.run(green.sleep, 20)
+        except KeyboardInterrupt:
+            b.send(b"x")
+            waiter.get()
+            print("interrupted", a.recv(1))
+        desc.close()
+        poller.close()
+    """,
     "hub that joins for ever": """
         from netpoll import green
         def wait():
