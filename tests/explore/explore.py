@@ -186,7 +186,7 @@ def main() -> int:
         program = build("core", CSRC)
         if options.bug:
             return catch_bugs([b for b in BUGS if b.name == options.bug], True)
-        seconds = options.seconds or (0.3 if options.short else 4)
+        seconds = options.seconds or (0.3 if options.short else 6)
         floor = "1" if options.short else "2"
         good, output = explore_core(program, seconds, floor, options.jobs)
         print(output)

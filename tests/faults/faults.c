@@ -1,0 +1,205 @@
+/* One run of everything that the core does, with the n-th call of one function failing, for every n
+ * until a run passes untouched.
+ *
+ * After each run: every call of the API returned what its contract allows, nothing hangs (a
+ * watchdog sees to that), the poller is usable or was never made, and no descriptor is left. Memory
+ * is counted by AddressSanitizer in the other build.
+ */
+#define _GNU_SOURCE
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "../c/check.h"
+#include "netpoll.h"
+
+void fault_arm(long n) __attribute__((weak));
+int fault_hit(void) __attribute__((weak));
+
+enum { DESCS = 40 };
+static const int64_t MS = 1000000;
+static const char *backend;
+static int fds[DESCS][2];
+
+static void arm(long n)
+{
+    if (fault_arm)
+        fault_arm(n);
+}
+
+static int open_descriptors(void)
+{
+    int n = 0;
+    DIR *dir = opendir("/proc/self/fd");
+    while (readdir(dir))
+        n++;
+    closedir(dir);
+    return n;
+}
+
+/* An error of the system call that failed, and nothing else. */
+static bool is_fault(int rc)
+{
+    const char *wanted = getenv("FAULT_ERRNO");
+    return wanted && (rc == -atoi(wanted) || (atoi(wanted) == EINTR && rc == NP_INTERRUPTED) ||
+                      rc == -ENOMEM);
+}
+
+#define OK_OR_FAULT(call)                                                                          \
+    __extension__({                                                                                \
+        int rc_ = (call);                                                                          \
+        CHECK(rc_ == NP_OK || is_fault(rc_));                                                      \
+        rc_;                                                                                       \
+    })
+
+static void drain(int fd)
+{
+    char c;
+    while (recv(fd, &c, 1, MSG_DONTWAIT) == 1)
+        ;
+}
+
+/* Whatever failed before, a second try must do what it is asked. */
+static void the_poller_still_works(np_poller *p)
+{
+    np_desc *d;
+    int pair[2];
+    CHECK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair) == 0);
+    CHECK(np_open(p, pair[0], &d) == NP_OK);
+    CHECK(send(pair[1], "x", 1, 0) == 1);
+    CHECK(np_wait(d, NP_READ) == NP_OK);
+    CHECK(np_set_deadline(d, MS, NP_READ) == NP_OK);
+    drain(pair[0]);
+    int rc;
+    while ((rc = np_wait(d, NP_READ)) == NP_OK)
+        ; /* poll(2) may report once more */
+    CHECK(rc == NP_TIMEOUT);
+    np_close(d);
+    np_desc_unref(d);
+    close(pair[0]);
+    close(pair[1]);
+}
+
+static void use_one(np_poller *p, np_desc *d, const int pair[2])
+{
+    np_token out[4];
+    int n = 0;
+
+    OK_OR_FAULT(np_set_deadline(d, 60000 * MS, NP_READ | NP_WRITE));
+    send(pair[1], "x", 1, 0);
+    OK_OR_FAULT(np_wait(d, NP_READ));
+    drain(pair[0]);
+    OK_OR_FAULT(np_reset(d, NP_READ));
+    OK_OR_FAULT(np_poll(p, 0, out, 4, &n));
+    int rc = np_park(d, NP_READ, 1, 0);
+    CHECK(rc == NP_PARKED || rc == NP_OK || is_fault(rc));
+    if (rc == NP_PARKED) {
+        send(pair[1], "x", 1, 0);
+        for (int i = 0; n == 0 && i < 100; i++)
+            OK_OR_FAULT(np_poll(p, MS, out, 4, &n));
+        CHECK(n == 1 && out[0] == 1);
+        rc = np_resume(d, NP_READ, 0);
+        CHECK(rc == NP_OK);
+    }
+    drain(pair[0]);
+}
+
+static void *drive(void *d)
+{
+    CHECK(np_wait(d, NP_READ) == NP_CLOSED);
+    return NULL;
+}
+
+/* Another thread drives, and this one is parked on a futex. */
+static void follow(np_poller *p)
+{
+    pthread_t driver;
+    np_desc *a, *b;
+    np_stats stats = {0};
+
+    if (np_open(p, fds[0][0], &a) != NP_OK)
+        return;
+    if (np_open(p, fds[1][0], &b) == NP_OK) {
+        CHECK(pthread_create(&driver, NULL, drive, a) == 0);
+        while (stats.parked_readers == 0)
+            np_poller_stats(p, &stats);
+        usleep(1000);
+        OK_OR_FAULT(np_set_deadline(b, MS, NP_READ));
+        int rc = np_wait(b, NP_READ);
+        CHECK(rc == NP_TIMEOUT || is_fault(rc));
+        np_close(a);
+        pthread_join(driver, NULL);
+        np_close(b);
+        np_desc_unref(b);
+    }
+    np_close(a);
+    np_desc_unref(a);
+}
+
+static void everything(np_poller *p)
+{
+    np_desc *d[DESCS];
+    np_fd nested;
+    int opened = 0;
+
+    if (strcmp(getenv("FAULT_CALL"), "futex") == 0)
+        follow(p);
+    for (int i = 0; i < DESCS; i++) {
+        int rc = OK_OR_FAULT(np_open(p, fds[i][0], &d[opened]));
+        if (rc == NP_OK && i == 0)
+            use_one(p, d[opened], fds[i]);
+        if (rc == NP_OK)
+            OK_OR_FAULT(np_set_deadline(d[opened++], 1000000 * MS, NP_READ));
+    }
+    OK_OR_FAULT(np_poller_fileno(p, &nested));
+    np_wake(p);
+    np_token out[4];
+    int n;
+    OK_OR_FAULT(np_poll(p, 0, out, 4, &n));
+    OK_OR_FAULT(np_poll(p, MS, out, 4, &n));
+    while (opened-- > 0) {
+        CHECK(np_close(d[opened]) == NP_OK);
+        np_desc_unref(d[opened]);
+    }
+}
+
+static bool one_run(long n)
+{
+    np_poller *p = NULL;
+    int before = open_descriptors();
+
+    arm(n);
+    if (OK_OR_FAULT(np_poller_new(backend, &p)) == NP_OK) {
+        everything(p);
+        arm(0);
+        the_poller_still_works(p);
+        np_poller_unref(p);
+    }
+    arm(0);
+    CHECK(open_descriptors() == before);
+    return fault_hit && fault_hit();
+}
+
+int main(void)
+{
+    alarm(120); /* nothing hangs */
+    for (int i = 0; i < DESCS; i++)
+        CHECK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds[i]) == 0);
+    for (int i = 0; (backend = np_backend_name(i)) != NULL; i++) {
+        long n = 1;
+        one_run(0); /* what is allocated once for all */
+        while (one_run(n) && n < 100000)
+            n++;
+        printf("%ld ", n - 1);
+    }
+    return check_failures ? EXIT_FAILURE : EXIT_SUCCESS;
+}
