@@ -26,7 +26,7 @@ EXT := $(wildcard python/ext/*.c)
 C_TESTS := $(wildcard tests/c/test_*.c)
 C_TEST_BINS := $(patsubst tests/c/%.c,build/c/%,$(C_TESTS))
 C_HEADERS := $(wildcard csrc/*.h python/ext/*.h tests/c/*.h)
-C_ALL := $(wildcard csrc/*.[ch] python/ext/*.[ch] tests/c/*.[ch] benchmarks/c/*.[ch])
+C_ALL := $(filter-out %_made.h,$(wildcard csrc/*.[ch] python/ext/*.[ch] tests/c/*.[ch] benchmarks/c/*.[ch]))
 PY_ALL := setup.py python $(wildcard tests benchmarks examples)
 
 C_STD := -std=c11
@@ -76,7 +76,9 @@ format: build
 
 build: $(BUILT)
 
-$(BUILT): $(DEPS) pyproject.toml $(CORE) $(EXT) $(C_HEADERS) python/netpoll_build.py setup.py
+# The docstrings of _pure.py become those of the types in C.
+$(BUILT): $(DEPS) pyproject.toml setup.py python/netpoll_build.py python/netpoll/_pure.py \
+          $(CORE) $(EXT) $(C_HEADERS)
 	$(PY) -m pip install -q --no-build-isolation --no-deps -e .
 	@touch $@
 
@@ -100,7 +102,8 @@ build/c/%: tests/c/%.c $(CORE) $(C_HEADERS)
 	$(CC) $(C_STD) $(C_WARN) -O2 -g $(CFLAGS) -Icsrc -o $@ $< $(CORE) $(LDFLAGS) -pthread
 
 clean:
-	rm -rf $(VENV) build dist python/*.egg-info python/netpoll/_core.c python/netpoll/_core*.so
+	rm -rf $(VENV) build dist python/*.egg-info python/netpoll/_core.c python/netpoll/_core*.so \
+	    python/ext/*_made.h
 
 # Whole groups of targets have files of their own.
 include $(wildcard *.mk)

@@ -55,6 +55,15 @@ def nanoseconds(seconds: float) -> int:
     return math.ceil(nanos) if nanos > 0 else 0
 
 
+def _free_poller(p: Any) -> None:
+    """Tokens that nobody will poll out any more hold their descriptors, and so the poller."""
+    keys = ffi.new("np_token[]", BATCH)
+    lib.np_poller_close(p)
+    while lib.np_take_ready(p, keys, BATCH):
+        pass
+    lib.np_poller_unref(p)
+
+
 class PollerBase:
     """A poller of the core."""
 
@@ -63,7 +72,7 @@ class PollerBase:
         rc = lib.np_poller_new(ffi.NULL if backend is None else backend.encode(), out)
         if rc != OK:
             raise _errors.system(-rc, "no poller")
-        self._p = ffi.gc(out[0], lib.np_poller_unref)
+        self._p = ffi.gc(out[0], _free_poller)
         self._keys = itertools.count(1)
         self._tokens: dict[int, Any] = {}
         self._late: deque[Any] = deque()
