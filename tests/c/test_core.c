@@ -8,6 +8,7 @@
 
 #include "check.h"
 #include "netpoll.h"
+#include "sockets.h"
 
 static const int64_t MS = 1000000;
 static const char *backend;
@@ -21,7 +22,7 @@ typedef struct pair {
 static void pair_open(pair *t)
 {
     CHECK(np_poller_new(backend, &t->p) == NP_OK);
-    CHECK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, t->fds) == 0);
+    CHECK(nonblocking_pair(t->fds) == 0);
     CHECK(np_open(t->p, t->fds[0], &t->a) == NP_OK);
     CHECK(np_open(t->p, t->fds[1], &t->b) == NP_OK);
 }
@@ -191,7 +192,7 @@ static void threads_drive_in_turn_and_none_is_lost(void)
     CHECK(np_poller_new(backend, &p) == NP_OK);
     for (int i = 0; i < WAITERS; i++) {
         int fds[2];
-        CHECK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds) == 0);
+        CHECK(nonblocking_pair(fds) == 0);
         for (int k = 0; k < 2; k++) {
             echo *e = &ends[i * 2 + k];
             *e = (echo){.fd = fds[k], .rounds = ROUNDS};
@@ -224,7 +225,7 @@ static void many_deadlines_fire_in_order_of_time(void)
     int n, fired = 0, last = -1;
     CHECK(np_poller_new(backend, &p) == NP_OK);
     for (int i = 0; i < N; i++) {
-        fds[i] = socket(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK, 0);
+        fds[i] = socket(AF_UNIX, SOCK_DGRAM, 0);
         CHECK(np_open(p, fds[i], &d[i]) == NP_OK);
         CHECK(np_park(d[i], NP_READ, (np_token)i, 0) == NP_PARKED);
         int64_t when = 20 * MS + (int64_t)((i * 7919) % N) * MS / 3;

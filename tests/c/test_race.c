@@ -17,6 +17,7 @@
 
 #include "check.h"
 #include "netpoll.h"
+#include "sockets.h"
 
 enum { SLOTS = 6, WAITERS = 4, SCHEDULERS = 2, PEERS = 1, BREAKERS = 2 };
 enum { THREADS = WAITERS + SCHEDULERS + PEERS + BREAKERS };
@@ -182,7 +183,7 @@ static void set_up(void)
     over = false;
     for (int i = 0; i < SLOTS; i++) {
         int fds[2];
-        CHECK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds) == 0);
+        CHECK(nonblocking_pair(fds) == 0);
         pthread_mutex_init(&slots[i].lock, NULL);
         slots[i].fd = fds[0];
         slots[i].peer = fds[1];
