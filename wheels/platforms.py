@@ -75,7 +75,6 @@ PLATFORMS = (
     Platform("freebsd-x86_64", "x86_64-freebsd", "freebsd14"),
     Platform("freebsd-aarch64", "aarch64-freebsd", "freebsd14"),
     Platform("openbsd-x86_64", "x86_64-openbsd", "openbsd7"),
-    Platform("netbsd-x86_64", "x86_64-netbsd", "netbsd10"),
 )
 
 WITH_WHEELS = tuple(platform for platform in PLATFORMS if platform.tags)
