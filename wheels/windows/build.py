@@ -48,7 +48,7 @@ def run(*command: str | Path) -> str:
     return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
 
 
-# --- the module -------------------------------------------------------------------------------------
+# --- the module -----------------------------------------------------------------------------------
 
 
 def build_script() -> ModuleType:
@@ -113,7 +113,7 @@ def build_module(dll: Path, out: Path) -> Path:
     return module
 
 
-# --- the wheel --------------------------------------------------------------------------------------
+# --- the wheel ------------------------------------------------------------------------------------
 
 
 def metadata(out: Path) -> Path:
