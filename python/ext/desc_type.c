@@ -251,7 +251,8 @@ static PyObject *desc_park_flags(PyObject *self, ARGUMENTS)
 
 static PyObject *resume(DescObject *d, int mode, int flags)
 {
-    ext_set_parked(d, mode, NULL);
+    if (!np_holds_token(d->desc, mode)) /* else somebody else's is parked by now */
+        ext_set_parked(d, mode, NULL);
     int rc = np_resume(d->desc, mode, flags);
     if (rc == NP_OK)
         Py_RETURN_TRUE;

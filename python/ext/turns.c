@@ -363,8 +363,11 @@ static void give_up(DescObject *d, int mode, WaiterObject *w)
     np_token token;
 
     PyErr_Fetch(&type, &value, &traceback);
-    if (d->parked[mode - 1] == (PyObject *)w && np_cancel(d->desc, mode, &token))
-        Py_DECREF((PyObject *)token);
+    if (d->parked[mode - 1] == (PyObject *)w) {
+        if (np_cancel(d->desc, mode, &token))
+            Py_DECREF((PyObject *)token);
+        ext_set_parked(d, mode, NULL);
+    }
     PyObject *done = PyObject_CallMethod((PyObject *)w, "replace", NULL);
     if (!done)
         PyErr_WriteUnraisable((PyObject *)w);
@@ -390,10 +393,12 @@ static PyObject *wait_at(TurnsObject *t, DescObject *d, int mode, int flags, Wai
                 return NULL;
             }
             Py_DECREF(back);
-            /* Somebody may have switched here for no reason of ours. */
-        } while (np_is_parked(d->desc, mode) && d->parked[mode - 1] == (PyObject *)w);
+            /* Somebody may have switched here for no reason of ours.  What the core holds is ours
+             * only while it is the last that was parked. */
+        } while (d->parked[mode - 1] == (PyObject *)w && np_holds_token(d->desc, mode));
         set_running(t, w);
-        ext_set_parked(d, mode, NULL);
+        if (d->parked[mode - 1] == (PyObject *)w)
+            ext_set_parked(d, mode, NULL);
         rc = np_resume(d->desc, mode, flags);
         if (rc == NP_OK)
             Py_RETURN_NONE;

@@ -332,7 +332,8 @@ class DescBase:
 
     def _resume(self, mode: int, flags: int) -> bool:
         self._check(mode)
-        self._last[mode] = None
+        if not lib.np_holds_token(self._d, mode):  # else somebody else's is parked by now
+            self._last[mode] = None
         rc = np_resume(self._d, mode, flags)
         if rc == OK:
             return True
@@ -363,6 +364,10 @@ class DescBase:
             return None
         self._last[mode] = None
         return self._poller._tokens.pop(int(out[0]))
+
+    def _holds(self, mode: int, token: Any) -> bool:
+        """Is the token, the last one of the mode, still in the core?  The next one may not be ours."""
+        return self._last[mode] is token and bool(lib.np_holds_token(self._d, mode))
 
     def _withdraw(self, mode: int, token: Any) -> bool:
         if mode not in _MODES or self._last[mode] is not token:

@@ -76,11 +76,9 @@ class Turns(deque[Any]):
         try:
             while desc._park(mode, waiter, flags):
                 self.turn()
-                while not desc._resume(mode, flags):
-                    if desc._state(mode) != "parked":
-                        break
-                    self.turn()  # somebody had switched here for no reason of ours
-                else:
+                while desc._holds(mode, waiter):  # somebody switched here for no reason of ours
+                    self.turn()
+                if desc._resume(mode, flags):
                     return
         except BaseException:
             desc._withdraw(mode, waiter)

@@ -170,6 +170,11 @@ class Hub(greenlet.greenlet):
         self.ready.append(self._start_entry)
         self._fresh.append(waiter)
 
+    def do_soon(self, call: Callable[[], None]) -> None:
+        """Call it in the hub; from any thread."""
+        self.ready.append(_Errand(partial(self.switch, call)))
+        self.wake()
+
     def wake(self) -> None:
         """Make the hub look at its queue; from any thread or signal handler."""
         self.poller.wake()
@@ -199,6 +204,8 @@ class Hub(greenlet.greenlet):
             if message is _LOOK:
                 self._look()
                 ready.append(self._look_entry)
+            elif callable(message):
+                message()
             message = fresh.turn() if message is _START and fresh else ready.turn()
 
     def _mend_queue(self) -> None:
@@ -439,16 +446,11 @@ class Greenlet(greenlet.greenlet, Generic[T]):
         if not (isinstance(exc, BaseException) or issubclass(exc, BaseException)):
             raise TypeError(f"exceptions derive from BaseException, not {exc!r}")
         if threading.get_ident() != self._hub.thread:
-            self._hub.ready.append(_Errand(partial(self._killed_from_afar, exc)))
-            self._hub.wake()
+            self._hub.do_soon(partial(self._kill, exc))
         elif getcurrent() is self:
             raise exc
         else:
             self._kill(exc)
-
-    def _killed_from_afar(self, exc: BaseException | type[BaseException]) -> Any:
-        self._kill(exc)
-        return self._hub.ready.turn()
 
     def _kill(self, exc: BaseException | type[BaseException]) -> None:
         if self._done:
