@@ -15,6 +15,7 @@ WINDOWS_CORE := $(filter-out csrc/posixfd.c csrc/backend_epoll.c csrc/backend_kq
 test-windows: test-windows-c install-windows
 	$(WINDOWS_PYTHON) -m netpoll
 	$(WINDOWS_PYTHON) examples/demo.py --quick
+	tests/windows/ctrl_c.sh $(WINDOWS)
 	$(WINDOWS_PYTHON) -m pytest -p no:cacheprovider $(PYTEST_ARGS)
 
 test-windows-c: $(WINDOWS)/test_iocp.exe

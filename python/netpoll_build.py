@@ -156,7 +156,9 @@ ffibuilder.set_source(
     include_dirs=["csrc"],
     define_macros=macros(),
     py_limited_api=CPYTHON and not FREE_THREADED,
-    extra_compile_args=[] if WINDOWS else ["-std=c11", "-Wall", "-fvisibility=hidden"],
+    extra_compile_args=["/std:c11", "/experimental:c11atomics"]
+    if WINDOWS
+    else ["-std=c11", "-Wall", "-fvisibility=hidden"],
     extra_link_args=[] if WINDOWS else ["-pthread"],
     libraries=["ws2_32"] if WINDOWS else [],
 )
