@@ -386,6 +386,7 @@ int np_poll(np_poller *p, int64_t timeout_ns, np_token *tokens, int max, int *n)
         rc = leave(p, rc, &wakes);
         np_unlock(p, &wakes);
     } else {
+        np_hand_over(p, &wakes); /* what the first look drained may have been for another driver */
         rc = poll_blocking(p, &c, &wakes);
     }
     *n = c.n;

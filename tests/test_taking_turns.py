@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable
 
+import netpoll
 import pytest
 from netpoll import READ, ClosedError, DeadlineExceeded, PollDesc
 from support import (
@@ -244,3 +245,21 @@ def test_a_crowd_that_comes_and_goes_is_always_served(stage: Stage, sockets: Soc
     for waiter in waiters:
         waiter.result()
     assert seen == [rounds] * len(pairs)
+
+
+@pytest.mark.rule(12, 17)
+def test_a_thread_on_a_hubs_poller_is_not_stranded_while_the_hub_sleeps(
+    greenlets: Stage, sockets: Sockets
+) -> None:
+    """The hub's first look at the kernel may drain the wake-up that was meant for the thread."""
+    for _ in range(20):
+        a, b = sockets.pair()
+        with netpoll.open(a) as desc:
+            desc.reset(READ)
+            waiter = greenlets.thread(desc.wait, READ)
+            greenlets.until_parked(readers=1, poller=desc.poller)
+            greenlets.sleep(0.005)
+            b.send(b"x")
+            greenlets.sleep(0.3)
+            assert waiter.done, "the thread slept as long as the hub did"
+            waiter.result()

@@ -366,7 +366,7 @@ class DescBase:
         return self._poller._tokens.pop(int(out[0]))
 
     def _holds(self, mode: int, token: Any) -> bool:
-        """Is the token, the last one of the mode, still in the core?  The next one may not be ours."""
+        """Is the token still in the core?  What is there may be another's by now."""
         return self._last[mode] is token and bool(lib.np_holds_token(self._d, mode))
 
     def _withdraw(self, mode: int, token: Any) -> bool:
