@@ -656,7 +656,9 @@ static int iocp_poll(void *kernel, np_event *events, int max, int64_t timeout, b
 
 static int iocp_wake(void *kernel)
 {
-    return post(kernel, KEY_WAKE) ? 0 : np_errno_of_win32(GetLastError());
+    while (!post(kernel, KEY_WAKE))
+        Sleep(1); /* as in put_back */
+    return 0;
 }
 
 void np_iocp_interrupt(void)
