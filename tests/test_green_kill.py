@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from typing import Any
 
@@ -295,3 +296,15 @@ def test_a_killed_writer_frees_its_mode(greenlets: Stage, sockets: Sockets) -> N
     b.close()
     again.result()
     reader.get()
+
+
+def test_thousands_of_kills_from_another_thread_end_only_their_victim(greenlets: Stage) -> None:
+    """Each comes by way of the hub's queue; none may run on the stack of whoever parks next."""
+    victim = green.spawn(green.sleep, LONG)
+    green.sleep(0)
+    killer = threading.Thread(target=lambda: [victim.kill() for _ in range(3000)])
+    killer.start()
+    killer.join()
+    green.sleep(0)
+    victim.join(LONG)
+    assert victim.dead
