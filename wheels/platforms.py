@@ -13,8 +13,8 @@ class Platform:
     zig: str
     #: sys.platform there, by which the sources are chosen.
     sys_platform: str
-    #: The platform tags of its wheel, newest name last; empty: only the core is built, to see that it
-    #: compiles and links.
+    #: The platform tags of its wheel, newest name last; empty: only the core is built, to see that
+    #: it compiles and links.
     tags: tuple[str, ...] = ()
     #: What cibuildwheel calls it, in its build identifiers.
     cibuildwheel: str = ""

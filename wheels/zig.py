@@ -1,5 +1,5 @@
-"""Compiling and linking for any platform with `zig cc`: clang with the headers and libraries of all of
-them.  https://ziglang.org comes as the package `ziglang`.
+"""Compiling and linking for any platform with `zig cc`, which is clang with the headers and the
+libraries of all of them.  It comes as the package `ziglang`.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ ROOT = Path(__file__).resolve().parent.parent
 CACHE = ROOT / "build" / "zig"
 
 STRICT = "-Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Werror"
-#: What cffi emits is not clean enough for all of it.
+#: What cffi emits is not clean enough for all of it, and wants alloca.
 GENERATED = (
-    "-Wall -Werror -Wno-unused-function -Wno-unused-variable -Wno-unused-parameter"
+    "-std=gnu11 -Wall -Werror -Wno-unused-function -Wno-unused-variable -Wno-unused-parameter"
     " -Wno-sometimes-uninitialized -Wno-missing-field-initializers"
 )
 #: A release, and no undefined-behaviour checks, which zig switches on by itself.
@@ -38,7 +38,7 @@ class CompileError(Exception):
 
 @contextmanager
 def build_script(platform: Platform) -> Iterator[dict[str, Any]]:
-    """The names in python/netpoll_build.py, which meanwhile thinks that it runs on that platform."""
+    """The names in python/netpoll_build.py, which meanwhile believes to be on that platform."""
     sysconfig.get_config_vars()  # those of this system, and kept
     here, sys.platform = sys.platform, platform.sys_platform
     try:
@@ -47,24 +47,25 @@ def build_script(platform: Platform) -> Iterator[dict[str, Any]]:
         sys.platform = here
 
 
-def cc(platform: Platform, *args: str | Path) -> None:
-    """Run the compiler for a platform; silence, or CompileError."""
-    environment = {
-        **os.environ,
-        "ZIG_GLOBAL_CACHE_DIR": str(CACHE),
-        "ZIG_LOCAL_CACHE_DIR": str(CACHE),
-    }
+def run(*command: str | Path) -> None:
+    """One of zig's tools; silence, or CompileError."""
+    cache = {"ZIG_GLOBAL_CACHE_DIR": str(CACHE), "ZIG_LOCAL_CACHE_DIR": str(CACHE)}
     done = subprocess.run(
-        [sys.executable, "-m", "ziglang", "cc", "-target", platform.zig, *args],
+        [sys.executable, "-m", "ziglang", *command],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
         check=False,
-        env=environment,
+        env={**os.environ, **cache},
         cwd=ROOT,
     )
     if done.returncode != 0 or done.stdout:
         raise CompileError(done.stdout)
+
+
+def cc(platform: Platform, *args: str | Path) -> None:
+    """The compiler for a platform."""
+    run("cc", "-target", platform.zig, *args)
 
 
 def target_flags(platform: Platform) -> list[str]:
