@@ -63,7 +63,8 @@ static bool poll_usable(void)
 
 static void mirror(const poll_kernel *k, const entry *e)
 {
-    np_nest_watch(&k->nest, e->fd, (e->armed & POLLIN ? NP_READ : 0) | (e->armed & POLLOUT ? NP_WRITE : 0));
+    np_nest_watch(&k->nest, e->fd,
+                  (e->armed & POLLIN ? NP_READ : 0) | (e->armed & POLLOUT ? NP_WRITE : 0));
 }
 
 static int nest(poll_kernel *k)

@@ -5,9 +5,9 @@
  * Each stores first and loads second, so at least one of the two sees the other: either the waiter
  * sees the bit and does not park, or the other sees WAIT (or the parked waiter) and undoes it.
  *
- * A side in WAIT belongs to its waiter until that one leaves it.  What happens meanwhile is noted in
- * the semaphore (WAIT_AGAIN, WAIT_READY), so that the waiter cannot commit; but it does not set the
- * side free, or a second waiter could come in and the first commit in the second's place.
+ * A side in WAIT belongs to its waiter until that one leaves it.  What happens meanwhile is noted
+ * in the semaphore (WAIT_AGAIN, WAIT_READY), so that the waiter cannot commit; but it does not set
+ * the side free, or a second waiter could come in and the first commit in the second's place.
  *
  * Events and deadlines come with the lock held (np_*_locked); waiters come without it.
  */
@@ -242,7 +242,7 @@ static int wait_in_thread(np_desc *d, int mode, int flags)
             return rc;
         if (ready) /* readiness wins over a deadline that passed since; closing wins over both */
             return np_load(&d->info) & (flags & NP_IO_ONLY ? INFO_GONE : INFO_CLOSING) ? NP_CLOSED
-                                                                                        : NP_OK;
+                                                                                       : NP_OK;
         /* Not ready: begin tells why.  If it finds nothing, a deadline fired and was moved before
          * we ran, and the wait goes on. */
     }
@@ -314,7 +314,7 @@ int np_resume(np_desc *d, int mode, int flags)
     /* Only the owner of a token that came out may take the news. */
     if (np_cas(&s->claim, CLAIM_OUT, CLAIM_NONE) && consume(s))
         return np_load(&d->info) & (flags & NP_IO_ONLY ? INFO_GONE : INFO_CLOSING) ? NP_CLOSED
-                                                                                    : NP_OK;
+                                                                                   : NP_OK;
     int rc = np_block_check(d, s, flags);
     return rc == NP_OK ? NP_AGAIN : rc;
 }
@@ -360,8 +360,8 @@ static void move_deadlines(np_desc *d, int64_t when, int modes)
     int64_t rd0 = np_load64(&r->deadline), wd0 = np_load64(&w->deadline);
     int64_t rd = modes & NP_READ ? when : rd0, wd = modes & NP_WRITE ? when : wd0;
     bool regroup = (rd0 > 0 && rd0 == wd0) != (rd > 0 && rd == wd);
-    uint32_t expired = (rd < 0 ? (uint32_t)INFO_EXPIRED_READ : 0) |
-                       (wd < 0 ? (uint32_t)INFO_EXPIRED_WRITE : 0);
+    uint32_t expired =
+        (rd < 0 ? (uint32_t)INFO_EXPIRED_READ : 0) | (wd < 0 ? (uint32_t)INFO_EXPIRED_WRITE : 0);
 
     if (expired) /* the bit first, as in expire_side */
         set_info(d, expired, 0);

@@ -49,7 +49,7 @@ static inline void np_list_remove(np_link *l)
     l->prev->next = l->next;
     l->next->prev = l->prev;
 }
-#define NP_CONTAINER(ptr, type, member) ((type *)(void *)((char *)(ptr)-offsetof(type, member)))
+#define NP_CONTAINER(ptr, type, member) ((type *)(void *)((char *)(ptr) - offsetof(type, member)))
 
 /* --- the descriptor -------------------------------------------------------------------------- */
 
@@ -135,7 +135,7 @@ enum {
 struct np_desc {
     np_side side[2]; /* READ, WRITE */
     np_atomic32 info;
-    np_atomic32 refs; /* handles and the ready queue; at 0 the slot goes back to the cache */
+    np_atomic32 refs;  /* handles and the ready queue; at 0 the slot goes back to the cache */
     np_poller *poller; /* constant for the slot */
     np_fd fd;          /* constant while open */
     uint32_t index;    /* of the slot, constant */
@@ -171,10 +171,10 @@ typedef struct np_driver {
 
 /* A thread in np_wait; on its stack.
  *
- * word: IDLE until the outcome is known.  LEAD: a follower was promoted, and is to take the lock and
- * drive.  DONE, DONE_READY: the outcome.  BATON is added to an outcome that found the thread not
- * following: it must take the lock and hand over before it leaves.  Without BATON the record has
- * been unlinked and nobody will look at it again, so the thread may return without the lock. */
+ * word: IDLE until the outcome is known.  LEAD: a follower was promoted, and is to take the lock
+ * and drive.  DONE, DONE_READY: the outcome.  BATON is added to an outcome that found the thread
+ * not following: it must take the lock and hand over before it leaves.  Without BATON the record
+ * has been unlinked and nobody will look at it again, so the thread may return without the lock. */
 enum { WORD_IDLE = 0, WORD_LEAD = 1, WORD_DONE = 2, WORD_DONE_READY = 3, WORD_BATON = 4 };
 
 struct np_waiter {
@@ -294,7 +294,8 @@ void np_kick_all(np_poller *p, np_wakes *wakes);
 /* poller.c */
 void np_lock(np_poller *p);
 void np_unlock(np_poller *p, np_wakes *wakes);
-int np_enter(np_poller *p, np_wakes *wakes); /* may the kernel object be used? NP_OK, NP_CLOSED, -errno */
+int np_enter(np_poller *p,
+             np_wakes *wakes); /* may the kernel object be used? NP_OK, NP_CLOSED, -errno */
 void np_raise(np_poller *p);
 void np_enqueue_token(np_poller *p, np_side *s, np_wakes *wakes);
 int np_pop_tokens(np_poller *p, np_token *tokens, int max, np_wakes *wakes);

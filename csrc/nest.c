@@ -47,7 +47,8 @@ int np_nest_open(np_nest *n, int child)
 
 int np_nest_timer(const np_nest *n, int64_t when)
 {
-    struct itimerspec its = {.it_value = {.tv_sec = when / 1000000000, .tv_nsec = when % 1000000000}};
+    struct itimerspec its = {
+        .it_value = {.tv_sec = when / 1000000000, .tv_nsec = when % 1000000000}};
     return timerfd_settime(n->timer, TFD_TIMER_ABSTIME, &its, NULL) < 0 ? -errno : 0;
 }
 

@@ -343,7 +343,8 @@ static int poll_blocking(np_poller *p, np_poll_call *c, np_wakes *wakes)
     np_lock(p);
     /* A wake is looked for under the lock, which is then kept until we are linked as a driver:
      * whoever drains a wake object later sees that we are meant. */
-    while (rc == NP_OK && !np_swap(&p->pending, 0) && (rc = poll_once(p, c, c->until, wakes)) == NP_OK)
+    while (rc == NP_OK && !np_swap(&p->pending, 0) &&
+           (rc = poll_once(p, c, c->until, wakes)) == NP_OK)
         if (!np_list_empty(&p->drivers) || np_now() >= c->until)
             break;
     rc = leave(p, rc, wakes);

@@ -83,7 +83,8 @@ static inline void np_mutex_unlock(np_mutex *m)
 int np_park_wait(np_atomic32 *word, uint32_t expected);
 void np_unpark(np_atomic32 *word);
 
-/* clock.c: give the processor away once, for the few loops that wait for another thread to leave. */
+/* clock.c: give the processor away once, for the few loops that wait for another thread to leave.
+ */
 void np_yield(void);
 
 #endif

@@ -62,7 +62,8 @@ int np_drive(np_poller *p, np_driver *driver, int64_t until, np_wakes *wakes)
     p->stats.polls++;
     np_unlock(p, wakes);
 
-    int n = p->backend->poll(p->kernel, events, NP_EVENT_BATCH, timeout_until(driver->until), &woken);
+    int n =
+        p->backend->poll(p->kernel, events, NP_EVENT_BATCH, timeout_until(driver->until), &woken);
     if (woken) /* drained: from here on a wake must signal anew */
         np_store(&p->raised, 0);
 

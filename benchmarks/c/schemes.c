@@ -1,4 +1,5 @@
-/* How should a thread wait?  The schemes that docs/design.md compares, in ping-pong over socketpairs:
+/* How should a thread wait?  The schemes that docs/design.md compares, in ping-pong over
+ * socketpairs:
  *
  *   driver    netpoll's: one thread drives the shared epoll, the others are parked on futexes
  *   own-poll  each thread in poll(2) on its descriptor and on a wake object of its own

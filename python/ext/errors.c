@@ -21,8 +21,9 @@ int ext_errors_init(void)
     busy = function(errors, "busy");
     system_error = function(errors, "system");
     Py_XDECREF(errors);
-    return closed && poller_closed && deadline_exceeded && not_pollable && busy && system_error ? 0
-                                                                                                : -1;
+    return closed && poller_closed && deadline_exceeded && not_pollable && busy && system_error
+               ? 0
+               : -1;
 }
 
 /* Raise the exception that a function of _errors.py returned; takes over the reference. */
@@ -75,7 +76,7 @@ PyObject *ext_raise_fd(int rc, long long fd)
         return raise_made(PyObject_CallFunction(poller_closed, NULL));
     if (rc == -EPERM)
         return raise_made(PyObject_CallFunction(not_pollable, "L", fd));
-    PyOS_snprintf(what, sizeof what, rc == -EEXIST ? "fd %lld is open on this poller already" : "fd %lld",
-                  fd);
+    PyOS_snprintf(what, sizeof what,
+                  rc == -EEXIST ? "fd %lld is open on this poller already" : "fd %lld", fd);
     return raise_system(-rc, what);
 }

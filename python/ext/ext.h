@@ -30,10 +30,10 @@ typedef struct PollerObject {
 struct DescObject {
     PyObject_HEAD
     DescObject *next, **link; /* in poller->descs */
-    np_desc *desc; /* a reference; NULL in an object that open() did not make */
-    PyObject *poller; /* the PollerObject */
-    PyObject *parked[2]; /* by mode: the token parked last and not resumed yet */
-    bool closed; /* close() was called; else collecting it is worth a warning */
+    np_desc *desc;            /* a reference; NULL in an object that open() did not make */
+    PyObject *poller;         /* the PollerObject */
+    PyObject *parked[2];      /* by mode: the token parked last and not resumed yet */
+    bool closed;              /* close() was called; else collecting it is worth a warning */
 };
 
 /* errors.c: raise what a result of the core means, and return NULL. */
@@ -43,8 +43,8 @@ PyObject *ext_raise_poller(int rc, const char *what);
 PyObject *ext_raise_fd(int rc, long long fd);
 
 /* convert.c: arguments.  False with an exception set; a message names the descriptor, if any. */
-bool ext_mode(const DescObject *d, PyObject *arg, int *mode);   /* READ or WRITE */
-bool ext_modes(const DescObject *d, PyObject *arg, int *modes); /* or both */
+bool ext_mode(const DescObject *d, PyObject *arg, int *mode);                    /* READ or WRITE */
+bool ext_modes(const DescObject *d, PyObject *arg, int *modes);                  /* or both */
 bool ext_timeout(const DescObject *d, PyObject *arg, int64_t none, int64_t *ns); /* or None */
 bool ext_fd(PyObject *arg, np_fd *fd); /* an int; -1 for what cannot be one */
 

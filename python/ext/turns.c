@@ -322,7 +322,6 @@ TurnsObject *ext_turns_here(void)
     return here;
 }
 
-
 /* A greenlet's waiter is its attribute _netpoll; one that is not ours gets one when it waits for
  * the first time. */
 static WaiterObject *find_waiter(PyObject *greenlet)
@@ -424,8 +423,8 @@ PyObject *ext_wait_here(TurnsObject *t, DescObject *d, int mode, int flags)
     if (!w)
         return NULL;
     Py_INCREF(t);
-    PyObject *result = t->poller == d->poller ? wait_at(t, d, mode, flags, w)
-                                              : wait_abroad(d, mode, flags, w);
+    PyObject *result =
+        t->poller == d->poller ? wait_at(t, d, mode, flags, w) : wait_abroad(d, mode, flags, w);
     Py_DECREF(t);
     Py_DECREF(w);
     return result;
@@ -611,14 +610,10 @@ static PyMethodDef turns_methods[] = {
 };
 
 static PyType_Slot turns_slots[] = {
-    {Py_tp_new, (void *)turns_new},
-    {Py_tp_traverse, (void *)turns_traverse},
-    {Py_tp_clear, (void *)turns_gc_clear},
-    {Py_tp_dealloc, (void *)turns_dealloc},
-    {Py_tp_methods, turns_methods},
-    {Py_sq_length, (void *)turns_length},
-    {Py_sq_contains, (void *)turns_contains},
-    {0, NULL},
+    {Py_tp_new, (void *)turns_new},           {Py_tp_traverse, (void *)turns_traverse},
+    {Py_tp_clear, (void *)turns_gc_clear},    {Py_tp_dealloc, (void *)turns_dealloc},
+    {Py_tp_methods, turns_methods},           {Py_sq_length, (void *)turns_length},
+    {Py_sq_contains, (void *)turns_contains}, {0, NULL},
 };
 
 static PyType_Spec turns_spec = {

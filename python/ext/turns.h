@@ -1,4 +1,5 @@
-/* The run queue of a hub, and the entries of greenlets in it: netpoll/green.py in C where it is hot. */
+/* The run queue of a hub, and the entries of greenlets in it: netpoll/green.py in C where it is
+ * hot. */
 #ifndef NP_TURNS_H
 #define NP_TURNS_H
 
@@ -8,11 +9,11 @@ typedef struct TurnsObject {
     PyObject_HEAD
     PyObject **entries; /* a ring of owned references; capacity is a power of two */
     size_t first, count, capacity;
-    PyObject *poller; /* the hub's own */
-    PyObject *look;   /* the entry that stands for a look at it */
+    PyObject *poller;  /* the hub's own */
+    PyObject *look;    /* the entry that stands for a look at it */
     PyObject *running; /* the waiter that came back from a wait last */
-    bool alone;       /* a look is no more than that poller's */
-    int64_t alarm;    /* an instant at which the hub must be visited, INT64_MAX if none */
+    bool alone;        /* a look is no more than that poller's */
+    int64_t alarm;     /* an instant at which the hub must be visited, INT64_MAX if none */
 } TurnsObject;
 
 typedef struct WaiterObject {

@@ -13,7 +13,8 @@ static atomic_int check_failures, check_count;
         check_count++;                                                                             \
         if (!(condition)) {                                                                        \
             check_failures++;                                                                      \
-            fprintf(stderr, "%s:%d: %s: not true: %s\n", __FILE__, __LINE__, __func__, #condition); \
+            fprintf(stderr, "%s:%d: %s: not true: %s\n", __FILE__, __LINE__, __func__,             \
+                    #condition);                                                                   \
         }                                                                                          \
     } while (0)
 
