@@ -9,6 +9,7 @@ import argparse
 import ast
 import re
 from collections import defaultdict
+from functools import cache
 from pathlib import Path
 
 TESTS = Path(__file__).parent
@@ -45,6 +46,7 @@ def _numbers(node: ast.expr) -> set[int]:
     return found
 
 
+@cache
 def tests_of(path: Path) -> dict[str, set[int]]:
     """Each test of a file with its rules, those of the whole file included."""
     tree = ast.parse(path.read_text(encoding="utf-8"))

@@ -142,7 +142,7 @@ def test_read_write_deadline_race(
     stage: Stage, sockets: Sockets, kind: str, tmp_path: Path
 ) -> None:
     r, w = ends(stage, sockets, kind, tmp_path)
-    end = time.monotonic() + 0.4
+    end = time.monotonic() + 0.3
 
     def set_deadlines() -> None:
         while time.monotonic() < end:
@@ -189,7 +189,7 @@ def test_racy_reads_and_writes(
 ) -> None:
     """Ten actors on one end, each giving it a new deadline whenever it has expired."""
     r, w = ends(stage, sockets, kind, tmp_path)
-    end = time.monotonic() + 0.5
+    end = time.monotonic() + 0.3
     turns = Turns()
     mine, other = (r, w) if side == "read" else (w, r)
     chance = random.Random(10)
