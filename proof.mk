@@ -1,11 +1,38 @@
 # make explore    every interleaving of small scenarios of the real core, and planted bugs caught
-# make sanitize   C tests and the Python suite under thread, address, leak and undefined sanitizers
+# make sanitize   the C tests under thread, address, leak and undefined sanitizers
 # make faults     system calls and allocations made to fail at the n-th call, for every n
-# make fuzz       random calls against a reference (hypothesis), random bytes against the C API
+# make fuzz       random sequences of calls against a reference of the rules (hypothesis)
 # make soak       descriptors, deadlines, forks and signals for SECONDS; everything accounted for
+# make prove      all of it, briefly
+#
+# docs/proof.md has what each of them checks, and how much.
 
 SECONDS ?= 60
+SANITIZED := -std=c11 -O1 -g -fno-omit-frame-pointer -fno-sanitize-recover=undefined -Icsrc
 
-.PHONY: explore sanitize faults fuzz soak
+.PHONY: explore sanitize faults fuzz soak prove
 
-explore: ; @$(PYTHON) tests/explore/explore.py $(EXPLORE_ARGS)
+prove: EXPLORE_ARGS := --short
+prove: explore faults sanitize
+	$(MAKE) soak SECONDS=20
+
+explore:
+	$(PYTHON) tests/explore/explore.py $(EXPLORE_ARGS)
+
+sanitize:
+	@mkdir -p build/sanitize
+	@set -e; for kind in thread address,undefined; do for test in $(C_TESTS); do \
+	    echo "$$kind: $$test"; \
+	    $(CC) $(SANITIZED) -fsanitize=$$kind -o build/sanitize/test $$test $(CORE) -pthread; \
+	    RACE_MS=3000 ./build/sanitize/test; \
+	done; done
+
+faults:
+	$(PYTHON) tests/faults/faults.py
+
+fuzz: build
+	$(PY) -m pip install -q hypothesis
+	FUZZ_EXAMPLES=2000 $(PY) -m pytest -q --timeout 1800 tests/fuzz
+
+soak: build
+	$(PY) tests/soak/soak.py --seconds $(SECONDS)
