@@ -252,7 +252,7 @@ def test_a_thread_on_a_hubs_poller_is_not_stranded_while_the_hub_sleeps(
     greenlets: Stage, sockets: Sockets
 ) -> None:
     """The hub's first look at the kernel may drain the wake-up that was meant for the thread."""
-    for _ in range(20):
+    for _ in range(8):
         a, b = sockets.pair()
         with netpoll.open(a) as desc:
             desc.reset(READ)
