@@ -308,6 +308,17 @@ def test_a_finished_greenlet_and_what_it_held_is_let_go(greenlets: Stage, socket
     assert [alive() for alive in gone] == [None, None]
 
 
+def test_a_finished_greenlet_is_no_garbage_for_the_collector(greenlets: Stage) -> None:
+    gone = weakref.ref(green.spawn(green.sleep))
+    gc.disable()
+    try:
+        green.sleep(0.002)
+        green.spawn(green.sleep).join()  # a hub may keep the one that ended last
+        assert gone() is None
+    finally:
+        gc.enable()
+
+
 def test_a_greenlet_keeps_its_spawner_not_alive(greenlets: Stage) -> None:
     class Thing:
         pass

@@ -473,6 +473,7 @@ class Greenlet(greenlet.greenlet, Generic[T]):
     def _end(self) -> None:
         self._done = True
         self._netpoll.retire()
+        del self._netpoll  # the two hold each other
         self._hub.alive.discard(self)
         while self._joiners:
             try:
