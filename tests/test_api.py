@@ -183,6 +183,12 @@ def test_is_poll_descriptor_knows_what_pollers_are_made_of(backend: str, sockets
     assert not any(netpoll.is_poll_descriptor(fd) for fd in mine)
 
 
+@pytest.mark.parametrize("fd", [-1, (1 << 31) - 1, 1 << 31, -(1 << 31) - 1, 1 << 64])
+def test_a_number_that_is_no_descriptor_is_no_poll_descriptor(poller: Poller, fd: int) -> None:
+    assert poller.is_poll_descriptor(fd) is False
+    assert netpoll.is_poll_descriptor(fd) is False
+
+
 def test_stats_is_a_small_frozen_dataclass(poller: Poller) -> None:
     stats = poller.stats()
     assert dataclasses.is_dataclass(stats)

@@ -21,6 +21,13 @@ pytestmark = pytest.mark.rule(17)
 # --- open -----------------------------------------------------------------------------------------
 
 
+def test_open_on_a_closed_poller_names_the_descriptor(poller: Poller, sockets: Sockets) -> None:
+    a, _ = sockets.pair()
+    poller.close()
+    with pytest.raises(netpoll.ClosedError, match=rf"\b{a.fileno()}\b"):
+        poller.open(a)
+
+
 @pytest.mark.parametrize(
     "fd", [-1, -2, -(1 << 31), 1 << 20, (1 << 31) - 1, 1 << 31, 1 << 63, 1 << 64, 10**30, -(10**30)]
 )

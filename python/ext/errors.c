@@ -73,7 +73,7 @@ PyObject *ext_raise_fd(int rc, long long fd)
     char what[64];
 
     if (rc == NP_CLOSED)
-        return raise_made(PyObject_CallFunction(poller_closed, NULL));
+        return raise_made(PyObject_CallFunction(poller_closed, "L", fd));
     if (rc == -EPERM)
         return raise_made(PyObject_CallFunction(not_pollable, "L", fd));
     PyOS_snprintf(what, sizeof what,

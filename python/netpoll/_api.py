@@ -121,7 +121,7 @@ class Poller(PollerBase):
         :raises FileExistsError: open on this poller already.
         :raises ClosedError: the poller is closed.
         """
-        return PollDesc(self, _number(fd))
+        return PollDesc(self, _descriptor(fd))
 
     def poll(self, timeout: float | None = 0) -> list[Any]:
         if not _hooks.hubs:
@@ -172,7 +172,8 @@ class Poller(PollerBase):
 
     def is_poll_descriptor(self, fd: int | HasFileno) -> bool:
         """Is fd one of the descriptors that this poller is made of?"""
-        return super().is_poll_descriptor(_number(fd))
+        number = _number(fd)
+        return _fits(number) and super().is_poll_descriptor(number)
 
     def stats(self) -> PollerStats:
         """The counters at this moment."""
@@ -227,7 +228,17 @@ def _number(fd: int | HasFileno) -> int:
     number = fd if isinstance(fd, int) else _fileno_of(fd)()
     if not isinstance(number, int):
         raise TypeError(f"fileno() returned {number!r}, not an int")
-    if not -(2**31) <= number < 2**31:
+    return number
+
+
+def _fits(number: int) -> bool:
+    """Can it be the number of a descriptor, in C?"""
+    return -(2**31) <= number < 2**31
+
+
+def _descriptor(fd: int | HasFileno) -> int:
+    number = _number(fd)
+    if not _fits(number):
         raise OSError(errno.EBADF, f"fd {number}: {os.strerror(errno.EBADF)}")
     return number
 
@@ -281,4 +292,5 @@ def backends() -> tuple[str, ...]:
 
 def is_poll_descriptor(fd: int | HasFileno) -> bool:
     """Is fd one of the descriptors that an open poller of this process is made of?"""
-    return _engine.is_poll_descriptor(_number(fd))
+    number = _number(fd)
+    return _fits(number) and _engine.is_poll_descriptor(number)

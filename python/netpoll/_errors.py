@@ -52,8 +52,9 @@ def closed(fd: int) -> ClosedError:
     return ClosedError(errno.EBADF, f"fd {fd}: closed while in use")
 
 
-def poller_closed() -> ClosedError:
-    return ClosedError(errno.EBADF, "the poller is closed")
+def poller_closed(fd: int | None = None) -> ClosedError:
+    """fd: the one that was to be opened on it."""
+    return ClosedError(errno.EBADF, f"{'' if fd is None else f'fd {fd}: '}the poller is closed")
 
 
 def deadline_exceeded(fd: int, mode: int) -> DeadlineExceeded:

@@ -428,7 +428,7 @@ class DescBase:
 
 def _open_error(rc: int, fd: int) -> Exception:
     if rc == CLOSED:
-        return _errors.poller_closed()
+        return _errors.poller_closed(fd)
     if -rc == errno.EPERM:
         return _errors.not_pollable(fd)
     if -rc == errno.EEXIST:
