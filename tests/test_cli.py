@@ -67,6 +67,14 @@ def test_bad_arguments_get_a_usage_line(arguments: tuple[str, ...]) -> None:
     assert done.stderr.startswith("usage: ") and "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize("arguments", [(), ("echo", "--port", "0")], ids=["check", "echo"])
+def test_an_unusable_backend_gets_a_usage_line(arguments: tuple[str, ...]) -> None:
+    done = command(*arguments, backend="select")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("usage: ") and "Traceback" not in done.stderr
+    assert all(name in done.stderr for name in ("select", *netpoll.backends()))
+
+
 def test_help_names_the_options() -> None:
     done = command("echo", "--help")
     assert done.returncode == 0

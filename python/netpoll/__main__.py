@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import argparse
 import math
+import os
 import sys
+
+from netpoll import backends
 
 
 def seconds(text: str) -> float:
@@ -48,7 +51,11 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    chosen = parser().parse_args(arguments)
+    top = parser()
+    chosen = top.parse_args(arguments)
+    backend = os.environ.get("NETPOLL_BACKEND")
+    if backend and backend not in backends():
+        top.error(f"NETPOLL_BACKEND={backend} is not usable here; usable: {', '.join(backends())}")
     if chosen.command == "echo":
         from netpoll import _echo
 
