@@ -222,7 +222,8 @@ static void many_deadlines_fire_in_order_of_time(void)
     np_desc *d[N];
     int fds[N];
     np_token out[N];
-    int n, fired = 0, last = -1;
+    int64_t earliest[N], latest[N], last = 0; /* between which instants the deadline lies */
+    int n, fired = 0;
     CHECK(np_poller_new(backend, &p) == NP_OK);
     for (int i = 0; i < N; i++) {
         fds[i] = socket(AF_UNIX, SOCK_DGRAM, 0);
@@ -230,13 +231,15 @@ static void many_deadlines_fire_in_order_of_time(void)
         CHECK(np_park(d[i], NP_READ, (np_token)i, 0) == NP_PARKED);
         int64_t when = 20 * MS + (int64_t)((i * 7919) % N) * MS / 3;
         CHECK(np_set_deadline(d[i], when / 2, NP_READ) == NP_OK);
+        earliest[i] = np_now() + when;
         CHECK(np_set_deadline(d[i], when, NP_READ | NP_WRITE) == NP_OK);
+        latest[i] = np_now() + when;
     }
     while (fired < N && np_poll(p, -1, out, N, &n) == NP_OK)
         for (int i = 0; i < n; i++, fired++) {
-            int rank = (int)(out[i] * 7919 % N);
-            CHECK(rank >= last - N / 4); /* they were not set at one instant */
-            last = rank;
+            CHECK(np_now() >= earliest[out[i]]);
+            CHECK(latest[out[i]] >= last); /* it is not before one that has fired already */
+            last = earliest[out[i]] > last ? earliest[out[i]] : last;
             CHECK(np_resume(d[out[i]], NP_READ, 0) == NP_TIMEOUT);
         }
     np_stats stats;
