@@ -319,8 +319,8 @@ BUGS = (
             ),
             (
                 "thread.c",
-                "    int n = p->backend->poll(",
-                "    np_store(&p->raised, 0);\n    int n = p->backend->poll(",
+                "    int n =\n",
+                "    np_store(&p->raised, 0);\n    int n =\n",
             ),
         ),
     ),
