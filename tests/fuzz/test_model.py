@@ -296,6 +296,7 @@ for machine in (PollerMachine, LevelMachine):
         max_examples=EXAMPLES,
         stateful_step_count=100,
         deadline=None,
+        database=None,
         suppress_health_check=list(HealthCheck),
         derandomize="FUZZ_EXAMPLES" not in os.environ,
     )
