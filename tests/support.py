@@ -38,6 +38,12 @@ PAUSE = 0.05
 SCENARIO_LIMIT = 45.0
 
 WINDOWS = sys.platform == "win32"
+if sys.platform == "win32":
+    import ctypes
+
+    WINE = hasattr(ctypes.windll.ntdll, "wine_get_version")
+else:
+    WINE = False
 
 #: Backends that are asked each time, and say ready as long as it lasts: poll(2), AFD polls.
 LEVEL_TRIGGERED = {"poll", "iocp"}

@@ -15,7 +15,7 @@ import netpoll
 import pytest
 from netpoll._core import ffi, lib
 
-ROOT = Path(netpoll.__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[1]
 
 pytestmark = pytest.mark.skipif(
     not (ROOT / "csrc" / "netpoll.h").exists(), reason="the sources are not here"
@@ -58,6 +58,8 @@ def run(code: str, cwd: Path) -> str:
 @pytest.fixture(scope="module")
 def sdist(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Made from a copy, so that the tree stays as it is."""
+    if sys.platform == "win32":
+        pytest.skip("the wheel for Windows is cross-built: no compiler there")
     pytest.importorskip("setuptools")
     tree = tmp_path_factory.mktemp("tree") / "netpoll"
     ignore = shutil.ignore_patterns(".*", "build", "dist", "*.so", "*.egg-info", "__pycache__")

@@ -10,6 +10,7 @@ from netpoll import READ, WRITE, DeadlineExceeded
 from support import (
     PAUSE,
     WINDOWS,
+    WINE,
     Sockets,
     Stage,
     blocked,
@@ -158,7 +159,7 @@ def test_a_peer_that_closes_wakes_reader_and_writer(stage: Stage, sockets: Socke
     stage.until_parked(readers=1, writers=1)
     b.close()
     writer.result()
-    if WINDOWS:  # Wine's polls use the error up
+    if WINE:  # its polls use the error up
         with contextlib.suppress(ConnectionResetError):
             assert reader.result() == b""
     else:
