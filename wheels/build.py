@@ -24,6 +24,7 @@ EXT_FLAGS = ["-Wall", "-Wextra", "-Werror"]
 
 #: Addresses resolved at load time and read-only from then on; no executable stack.
 LINUX_LINK = ["-Wl,-z,relro", "-Wl,-z,now", "-Wl,-z,noexecstack"]
+WINDOWS_LINK = ["-Wl,--dynamicbase", "-Wl,--nxcompat"]
 
 
 def python_headers(platform: Platform) -> list[str]:
@@ -58,14 +59,26 @@ def stable_abi_library(platform: Platform, out: Path) -> Path:
     return library
 
 
+def musl_stub(platform: Platform, out: Path) -> list[str | Path]:
+    """Zig's libc calls itself libc.so; this names it as Alpine does, by which wheels are known.
+
+    There is nothing in it: what a shared object lacks is looked for when it is loaded.
+    """
+    source, stub = out / "stub.c", out / platform.musl
+    source.write_text("extern int nothing;\n")
+    zig.cc(platform, "-shared", "-nostdlib", f"-Wl,-soname,{stub.name}", source, "-o", stub)
+    return ["-nostdlib", "-Wl,--no-as-needed", stub]
+
+
 def link_module(platform: Platform, objects: list[Path], out: Path) -> Path:
+    more: list[str | Path]
     module = out / ("_core.pyd" if platform.windows else "_core.abi3.so")
     if platform.windows:
-        more = [stable_abi_library(platform, out), "-Wl,--dynamicbase", "-Wl,--nxcompat"]
+        more = [stable_abi_library(platform, out), "-lws2_32", *WINDOWS_LINK]
     elif platform.macos:
-        more = ["-undefined", "dynamic_lookup"]
+        more = ["-undefined", "dynamic_lookup", f"-Wl,-install_name,@rpath/{module.name}"]
     else:
-        more = LINUX_LINK
+        more = [*LINUX_LINK, *(musl_stub(platform, out) if platform.musl else ["-pthread"])]
     zig.cc(
         platform, "-shared", "-s", *objects, *more, *zig.system_libraries(platform), "-o", module
     )

@@ -31,6 +31,11 @@ class Platform:
     def linux(self) -> bool:
         return self.sys_platform == "linux"
 
+    @property
+    def musl(self) -> str:
+        """The name under which distributions have musl's libc, or nothing."""
+        return f"libc.musl-{self.zig.split('-')[0]}.so.1" if self.zig.endswith("musl") else ""
+
 
 PLATFORMS = (
     Platform(

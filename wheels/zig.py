@@ -30,6 +30,8 @@ GENERATED = (
 )
 #: A release, and no undefined-behaviour checks, which zig switches on by itself.
 COMPILE = "-std=c11 -O2 -fno-sanitize=undefined -fstack-protector-strong -fvisibility=hidden"
+#: No place of this machine in what is built.
+ANONYMOUS = f"-ffile-prefix-map={ROOT}=."
 
 
 class CompileError(Exception):
@@ -79,7 +81,7 @@ def compile_core(platform: Platform, out: Path, more: dict[str, list[str]]) -> l
     with build_script(platform) as script:
         core = [name for name in script["sources"]() if name.startswith("csrc/")]
         macros = [f"-D{name}={value}" for name, value in script["macros"]()]
-    common = [*COMPILE.split(), *target_flags(platform), *macros, "-Icsrc"]
+    common = [*COMPILE.split(), ANONYMOUS, *target_flags(platform), *macros, "-Icsrc"]
     out.mkdir(parents=True, exist_ok=True)
 
     def compile_one(job: tuple[str, list[str]]) -> Path:
