@@ -2,9 +2,9 @@
 
     python wheels/native.py FOLDER [PYTHON...]
 
-Without names, every CPython from 3.10 up on PATH and under pyenv.  Each gets a clean virtual environment
-with the wheel from FOLDER and what its extra `test` asks for; then `python -m netpoll`, and the tests
-that show most in little time, run against what was installed.
+Without names, every CPython from 3.10 up on PATH and under pyenv.  Each gets a clean virtual
+environment with the wheel from FOLDER and what its extra `test` asks for; then `python -m netpoll`,
+and the tests that show most in little time, run against what was installed.
 """
 
 from __future__ import annotations
