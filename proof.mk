@@ -46,7 +46,6 @@ faults:
 	$(PYTHON) tests/faults/faults.py
 
 fuzz: build
-	$(PY) -m pip install -q hypothesis
 	FUZZ_EXAMPLES=2000 $(PY) -m pytest -q --timeout 1800 tests/fuzz
 
 soak: build

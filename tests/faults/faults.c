@@ -3,7 +3,7 @@
  *
  * After each run: every call of the API returned what its contract allows, nothing hangs (a
  * watchdog sees to that), the poller is usable or was never made, and no descriptor is left. Memory
- * is counted by AddressSanitizer in the other build.
+ * is not counted here.
  */
 #define _GNU_SOURCE
 #include <dirent.h>
