@@ -15,7 +15,7 @@ from typing import Any
 import netpoll
 import pytest
 from netpoll import Poller
-from support import HAS_GREENLET, GreenStage, Sockets, Stage, ThreadStage, open_fds
+from support import HAS_GREENLET, NO_FILENO, GreenStage, Sockets, Stage, ThreadStage, open_fds
 
 #: Above every bound inside a test, so that it speaks only when a call hangs in C.
 WATCHDOG_SECONDS = 120
@@ -30,6 +30,8 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers", "allow_leak(reason): the test leaves descriptors or threads behind"
     )
+    config.addinivalue_line("markers", "not_on(backend, reason): left out for one backend")
+    config.addinivalue_line("markers", "needs_fileno: a poller must have a descriptor")
     for action in (
         "error::ResourceWarning",
         "error::pytest.PytestUnraisableExceptionWarning",
@@ -43,6 +45,19 @@ def pytest_report_header() -> str:
     return (
         f"netpoll {netpoll.__version__}: backends {', '.join(netpoll.backends())}; engine: {engine}"
     )
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leave out what a backend cannot do."""
+    default = os.environ.get("NETPOLL_BACKEND", netpoll.backends()[0])
+    for item in items:
+        params = item.callspec.params if hasattr(item, "callspec") else {}
+        backend = params.get("backend", default)
+        for mark in item.iter_markers("not_on"):
+            if mark.args[0] == backend:
+                item.add_marker(pytest.mark.skip(reason=mark.args[1]))
+        if backend in NO_FILENO and item.get_closest_marker("needs_fileno"):
+            item.add_marker(pytest.mark.skip(reason=f"a {backend} poller has no descriptor here"))
 
 
 @pytest.hookimpl(hookwrapper=True)

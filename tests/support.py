@@ -50,7 +50,7 @@ LEVEL_TRIGGERED = {"poll", "iocp"}
 
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="the system has no fork")
 needs_sigint = pytest.mark.skipif(WINDOWS, reason="os.kill(pid, SIGINT) is POSIX")
-needs_fileno = pytest.mark.skipif(WINDOWS, reason="a poller has a descriptor on POSIX only")
+needs_fileno = pytest.mark.needs_fileno  # see NO_FILENO
 needs_fifo = pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="the system has no FIFOs")
 needs_pipe = pytest.mark.skipif(WINDOWS, reason="pipes are pollable on POSIX only")
 needs_rlimit = pytest.mark.skipif(WINDOWS, reason="resource limits are POSIX")
@@ -58,6 +58,23 @@ needs_linux = pytest.mark.skipif(sys.platform != "linux", reason="a fact about t
 needs_unix_sockets = pytest.mark.skipif(
     not hasattr(socket, "AF_UNIX"), reason="the system has no Unix sockets"
 )
+
+#: The backends whose pollers have no descriptor here.
+NO_FILENO = {"iocp", "kqueue"} if sys.platform == "linux" else {"iocp", "poll"}
+
+
+def not_on(backend: str, reason: str) -> pytest.MarkDecorator:
+    """The test is left out for one backend."""
+    return pytest.mark.not_on(backend, reason)
+
+
+def not_on_libkqueue(what: str) -> pytest.MarkDecorator:
+    """Left out for kqueue on Linux, for what tests/kqueue/limits.c shows of the library."""
+    return not_on("kqueue" if sys.platform == "linux" else "libkqueue", f"libkqueue {what}")
+
+
+#: The kernel's word for an error is the end of the file, with a reason, as in Go.
+no_error_events = not_on("kqueue", "kqueue has no event that is an error and nothing else")
 
 try:
     import greenlet  # noqa: F401

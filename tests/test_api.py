@@ -12,7 +12,7 @@ from importlib.metadata import version
 import netpoll
 import pytest
 from netpoll import READ, WRITE, PollDesc, Poller
-from support import Sockets, Stage, ThreadTask, check_python, open_fds
+from support import Sockets, Stage, ThreadTask, check_python, not_on_libkqueue, open_fds
 
 PUBLIC = {
     "READ", "WRITE", "open", "default_poller", "backends", "is_poll_descriptor", "Poller",
@@ -164,6 +164,7 @@ def test_a_hub_has_a_poller_of_its_own(greenlets: Stage, sockets: Sockets) -> No
     desc.close()
 
 
+@not_on_libkqueue("has descriptors of its own")
 def test_is_poll_descriptor_knows_what_pollers_are_made_of(backend: str, sockets: Sockets) -> None:
     a, _ = sockets.pair()
     before = open_fds()

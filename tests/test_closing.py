@@ -29,6 +29,7 @@ from support import (
     blocked,
     fill,
     needs_linux,
+    no_error_events,
     open_fds,
     read_some,
     take_tokens,
@@ -219,6 +220,7 @@ def _meet_the_event(stage: Stage, desc: PollDesc) -> None:
         stage.wait(desc, READ)
 
 
+@no_error_events
 @needs_linux
 @pytest.mark.rule(7)
 def test_an_error_event_alone_is_reported_to_the_reader(stage: Stage, sockets: Sockets) -> None:
@@ -230,6 +232,7 @@ def test_an_error_event_alone_is_reported_to_the_reader(stage: Stage, sockets: S
         desc.reset(READ)
 
 
+@no_error_events
 @needs_linux
 @pytest.mark.rule(7)
 def test_an_error_event_alone_ends_a_parked_readers_wait(stage: Stage, sockets: Sockets) -> None:
@@ -259,6 +262,7 @@ def test_an_error_event_alone_lets_the_writer_meet_it_in_its_write(
         os.write(desc.fd, b"x")
 
 
+@no_error_events
 @needs_linux
 @pytest.mark.rule(7)
 def test_expired_and_closed_are_reported_before_an_error_event(
@@ -275,6 +279,7 @@ def test_expired_and_closed_are_reported_before_an_error_event(
     stage.spawn(desc.wait, READ).raises(ClosedError)
 
 
+@no_error_events
 @needs_linux
 @pytest.mark.rule(7, 10)
 def test_an_error_event_does_not_stay_with_the_slot(poller: Poller, sockets: Sockets) -> None:

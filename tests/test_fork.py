@@ -10,7 +10,7 @@ from textwrap import dedent
 
 import pytest
 from netpoll import Poller
-from support import check_python, needs_fork, needs_greenlet, open_fds
+from support import check_python, needs_fileno, needs_fork, needs_greenlet, open_fds
 
 pytestmark = [needs_fork, pytest.mark.rule(14)]
 
@@ -265,6 +265,7 @@ def test_a_childs_polls_take_nothing_from_the_parent(backend: str) -> None:
     )
 
 
+@needs_fileno
 def test_a_childs_deadlines_do_not_reach_the_parent(backend: str) -> None:
     """Nested by fileno(): the timer that both hold after the fork must be the parent's alone."""
     run(
@@ -295,6 +296,7 @@ def test_a_childs_deadlines_do_not_reach_the_parent(backend: str) -> None:
     )
 
 
+@needs_fileno
 def test_a_parents_deadlines_do_not_reach_the_child(backend: str) -> None:
     run(
         """
@@ -673,6 +675,7 @@ def test_a_child_without_descriptors_to_spare_does_not_crash(backend: str) -> No
     )
 
 
+@needs_fileno
 def test_no_descriptor_of_a_poller_is_inherited_by_a_program(backend: str) -> None:
     before = open_fds()
     with Poller(backend) as poller:

@@ -20,6 +20,7 @@ from support import (
     needs_fifo,
     needs_linux,
     needs_unix_sockets,
+    not_on_libkqueue,
 )
 
 pytestmark = pytest.mark.rule(8)
@@ -178,6 +179,7 @@ def test_close_unblocks_read_udp(stage: Stage, sockets: Sockets) -> None:
     reading.raises(ClosedError)
 
 
+@not_on_libkqueue("takes the socket error for itself")
 @pytest.mark.skipif(WINE, reason="Wine's polls use the error up")
 def test_a_reset_connection_is_not_a_temporary_error(
     stage: Stage, sockets: Sockets, tmp_path: Path

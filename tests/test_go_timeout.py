@@ -12,7 +12,7 @@ from collections.abc import Callable
 import pytest
 from go_conn import Conn, Listener, dial
 from netpoll import ClosedError, DeadlineExceeded
-from support import LONG, PAUSE, Sockets, Stage, needs_linux, never_early
+from support import LONG, PAUSE, Sockets, Stage, needs_linux, never_early, not_on_libkqueue
 
 pytestmark = pytest.mark.rule(3)
 
@@ -49,6 +49,7 @@ def test_dial_timeout_max_duration(stage: Stage, sockets: Sockets, timeout: floa
     stage.spawn(dial, stage, sockets.listener().getsockname(), timeout).result().close()
 
 
+@not_on_libkqueue("takes the socket error for itself")
 def test_dial_that_is_refused_says_so(stage: Stage, sockets: Sockets) -> None:
     """Not a time-out: EPOLLERR and EPOLLHUP wake the writer, who asks the socket."""
     listener = sockets.listener()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from textwrap import dedent
 
 import pytest
-from support import check_python, needs_greenlet, needs_rlimit
+from support import check_python, needs_fileno, needs_greenlet, needs_rlimit, not_on_libkqueue
 
 pytestmark = [needs_rlimit, pytest.mark.rule(17)]
 
@@ -41,6 +41,7 @@ def run(script: str, backend: str) -> None:
     assert check_python(COMMON + dedent(script), backend=backend, limit=40) == "ok\n"
 
 
+@not_on_libkqueue("misreports a lack of descriptors")
 def test_a_poller_without_descriptors_to_spare(backend: str) -> None:
     """Whichever of its descriptors fails, those made before it are given back."""
     run(
@@ -64,6 +65,7 @@ def test_a_poller_without_descriptors_to_spare(backend: str) -> None:
     )
 
 
+@needs_fileno
 def test_fileno_without_descriptors_to_spare(backend: str) -> None:
     """What nesting needs may be made late; without it deadlines still work for those who wait."""
     run(
@@ -138,6 +140,7 @@ def test_a_hub_without_descriptors_to_spare(backend: str) -> None:
     )
 
 
+@not_on_libkqueue("does not survive a lack of memory")
 def test_open_without_memory_to_spare(backend: str) -> None:
     """Open descriptors until the address space is full; then everything else still works."""
     run(

@@ -28,6 +28,7 @@ from support import (
     blocked,
     fill,
     no_tokens,
+    not_on_libkqueue,
     park_surely,
     read_some,
     take_tokens,
@@ -407,6 +408,7 @@ def test_park_cancel_and_events_race(threads: Stage, sockets: Sockets) -> None:
 # --- many, and many pollers of one poller ---------------------------------------------------------
 
 
+@not_on_libkqueue("loses events when more than half a batch is ready")
 @pytest.mark.rule(17)
 def test_more_ready_tokens_than_one_batch_all_come_out(poller: Poller, sockets: Sockets) -> None:
     count = 1500
