@@ -62,6 +62,7 @@ typedef struct np_event {
     uint64_t tag;
     uint8_t modes; /* NP_READ, NP_WRITE: what may be tried now */
     bool error;    /* an error and nothing else: readers get NP_NOT_POLLABLE */
+    bool last; /* edge-triggered backends: no further edge may tell of what comes with this one */
 } np_event;
 
 typedef struct np_backend {

@@ -6,6 +6,8 @@
  *   under a number that is somebody else's by now.  Hence the tag in each event.
  * - EPOLLRDHUP, EPOLLHUP and EPOLLERR come without being asked for or together with data; after
  *   them no further edge may come, so they count as readiness for whoever may be waiting.
+ * - Urgent data (EPOLLPRI) makes a read stop at its mark, short of what lies behind.  It is asked
+ *   for to know that; alone it is no readiness.
  * - epoll_wait counts milliseconds; epoll_pwait2 (Linux 5.11) nanoseconds.
  * - An epoll descriptor is itself readable while it has events, so another epoll can watch it.
  */
@@ -94,7 +96,7 @@ static int epoll_renew(void *kernel)
 static int epoll_open(void *kernel, np_fd fd, uint64_t tag)
 {
     epoll_kernel *k = kernel;
-    return add(k->fd, (int)fd, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, tag);
+    return add(k->fd, (int)fd, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLPRI | EPOLLET, tag);
 }
 
 static int epoll_close(void *kernel, np_fd fd, uint64_t tag)
@@ -141,6 +143,7 @@ static void translate(const struct epoll_event *ev, np_event *out)
     out->modes = (uint8_t)((e & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR) ? NP_READ : 0) |
                            (e & (EPOLLOUT | EPOLLHUP | EPOLLERR) ? NP_WRITE : 0));
     out->error = e == EPOLLERR;
+    out->last = (e & (EPOLLRDHUP | EPOLLHUP | EPOLLERR | EPOLLPRI)) != 0;
 }
 
 static int epoll_poll(void *kernel, np_event *events, int max, int64_t timeout, bool *woken)

@@ -526,6 +526,8 @@ static void translate(const struct kevent *ev, np_event *out)
     out->tag = (uintptr_t)ev->udata;
     out->modes = (uint8_t)modes;
     out->error = ev->flags == EV_ERROR;
+    out->last =
+        true; /* a read may have stopped at urgent data, which the read filter does not tell */
 }
 
 static int kqueue_poll(void *kernel, np_event *events, int max, int64_t timeout, bool *woken)

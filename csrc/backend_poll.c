@@ -322,6 +322,7 @@ static bool report(poll_kernel *k, const struct pollfd *pfd, uint64_t tag, np_ev
     out->tag = tag;
     out->modes = (uint8_t)((news & POLLIN ? NP_READ : 0) | (news & POLLOUT ? NP_WRITE : 0));
     out->error = pfd->revents == POLLERR;
+    out->last = false; /* armed again, it tells again */
     return true;
 }
 

@@ -84,12 +84,16 @@ static void unblock_locked(np_side *s, bool ready, np_wakes *wakes)
     }
 }
 
-/* Go's netpollready: the kernel says that modes may be tried. */
-void np_ready_locked(np_desc *d, int modes, bool event_err, np_wakes *wakes)
+/* Go's netpollready: the kernel says that modes may be tried.  INFO_LAST first: who is woken and
+ * reads short must see it. */
+void np_ready_locked(np_desc *d, const np_event *event, np_wakes *wakes)
 {
-    set_info(d, event_err ? INFO_EVENT_ERR : 0, INFO_EVENT_ERR);
+    bool tell = event->error && !(np_load(&d->info) & INFO_ERR_READY);
+
+    set_info(d, (tell ? (uint32_t)INFO_EVENT_ERR : 0) | (event->last ? (uint32_t)INFO_LAST : 0),
+             INFO_EVENT_ERR);
     for (int mode = NP_READ; mode <= NP_WRITE; mode++)
-        if (modes & mode)
+        if (event->modes & mode)
             unblock_locked(np_side_of(d, mode), true, wakes);
 }
 
@@ -389,11 +393,10 @@ static void cover_deadline(np_poller *p, int64_t when, np_wakes *wakes)
     np_kick_all(p, wakes);
 }
 
-int np_set_deadline(np_desc *d, int64_t timeout_ns, int modes)
+static int set_deadline(np_desc *d, int64_t when, int modes)
 {
     np_poller *p = d->poller;
     np_wakes wakes = NP_WAKES_INIT;
-    int64_t when = instant(timeout_ns);
     int rc = NP_OK;
 
     np_lock(p);
@@ -413,6 +416,16 @@ int np_set_deadline(np_desc *d, int64_t timeout_ns, int modes)
     return rc;
 }
 
+int np_set_deadline(np_desc *d, int64_t timeout_ns, int modes)
+{
+    return set_deadline(d, instant(timeout_ns), modes);
+}
+
+int np_set_deadline_at(np_desc *d, int64_t when, int modes)
+{
+    return set_deadline(d, when == NP_NEVER ? 0 : when > 0 && when > np_now() ? when : -1, modes);
+}
+
 int np_deadline(const np_desc *d, int mode, int64_t *left)
 {
     int64_t when = np_load64(&d->side[mode - 1].deadline);
@@ -420,6 +433,22 @@ int np_deadline(const np_desc *d, int mode, int64_t *left)
         return 0;
     *left = when < 0 ? -1 : when - np_now();
     return 1;
+}
+
+/* --- what users that do I/O need to know ------------------------------------------------------ */
+
+void np_errors_are_ready(np_desc *d)
+{
+    np_wakes wakes = NP_WAKES_INIT;
+
+    np_lock(d->poller);
+    set_info(d, INFO_ERR_READY, INFO_EVENT_ERR);
+    np_unlock(d->poller, &wakes);
+}
+
+int np_short_is_drained(const np_desc *d)
+{
+    return (np_load(&d->info) & INFO_LAST) == 0;
 }
 
 /* --- looking --------------------------------------------------------------------------------- */

@@ -121,11 +121,13 @@ typedef struct np_side {
  * is not parked yet checks the bits after its semaphore says WAIT, so one of the two sees the
  * other (publish before unblock). */
 enum {
-    INFO_CLOSING = 1,       /* evicted, or closed, or its poller closed */
-    INFO_GONE = 2,          /* deregistered: no event can come any more */
-    INFO_EVENT_ERR = 4,     /* the last event was an error and nothing else */
-    INFO_EXPIRED_READ = 8,  /* = INFO_EXPIRED(NP_READ) */
-    INFO_EXPIRED_WRITE = 16 /* = INFO_EXPIRED(NP_WRITE) */
+    INFO_CLOSING = 1,        /* evicted, or closed, or its poller closed */
+    INFO_GONE = 2,           /* deregistered: no event can come any more */
+    INFO_EVENT_ERR = 4,      /* the last event was an error and nothing else */
+    INFO_EXPIRED_READ = 8,   /* = INFO_EXPIRED(NP_READ) */
+    INFO_EXPIRED_WRITE = 16, /* = INFO_EXPIRED(NP_WRITE) */
+    INFO_ERR_READY = 32,     /* np_errors_are_ready was called: INFO_EVENT_ERR is never set */
+    INFO_LAST = 64           /* an event told of something after which no edge may come */
 };
 #define INFO_EXPIRED(mode) ((uint32_t)(mode) << 3)
 
@@ -275,7 +277,7 @@ int np_register_again(np_desc *d, np_wakes *wakes); /* on a renewed kernel objec
 
 /* desc.c: the state machine.  _locked: the lock is held and wakes collects what is owed. */
 void np_desc_setup(np_desc *d, np_fd fd);
-void np_ready_locked(np_desc *d, int modes, bool event_err, np_wakes *wakes);
+void np_ready_locked(np_desc *d, const np_event *event, np_wakes *wakes);
 void np_evict_locked(np_desc *d, uint32_t info, np_wakes *wakes);
 void np_expire_locked(np_side *s, np_wakes *wakes);
 /* A thread's way through the state machine: begin (NP_PARKED: the side is in SEM_WAIT), then

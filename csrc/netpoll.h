@@ -154,6 +154,9 @@ int np_cancel(np_desc *d, int mode, np_token *token);
  * NP_CLOSED after close; -ENOMEM leaves the deadlines as they were. */
 int np_set_deadline(np_desc *d, int64_t timeout_ns, int modes);
 
+/* The same with an instant of np_now; NP_NEVER clears. */
+int np_set_deadline_at(np_desc *d, int64_t when, int modes);
+
 /* Nanoseconds left until the mode's deadline in *left, 0 or less once expired; returns 0 if the
  * mode has no deadline, else 1. */
 int np_deadline(const np_desc *d, int mode, int64_t *left);
@@ -167,8 +170,44 @@ int np_is_parked(const np_desc *d, int mode);
  * collector wants to know who owns what; exact while nobody is in np_poll.) */
 int np_holds_token(const np_desc *d, int mode);
 
+/* From now on an event that is an error and nothing else counts as readiness: for those who meet
+ * the error in their I/O. */
+void np_errors_are_ready(np_desc *d);
+
+/* Does a short read, or write, of a stream prove that the next edge is still to come?  Not any
+ * more once an event has told of a hang-up, an error or urgent data: there may be more to read
+ * then, and no edge to tell of it. */
+int np_short_is_drained(const np_desc *d);
+
 int np_unblock(np_desc *d); /* Go's evict; idempotent */
 int np_close(np_desc *d);   /* unblock and deregister before returning; idempotent */
+
+/* --- users of a file descriptor ------------------------------------------------------------- */
+
+/* Go's fdMutex, the lock of a descriptor's users: operations of one mode are served one at a time,
+ * and the number is given back when the last operation after close has left.  All zero: open,
+ * nobody inside.  mode 0 is a reference without a lock. */
+typedef struct np_fdmutex {
+    uint32_t state;
+} np_fdmutex;
+
+/* NP_OK: the mode is the caller's, until np_fdmutex_unlock; NP_BUSY: somebody else's; NP_CLOSED. */
+int np_fdmutex_lock(np_fdmutex *m, int mode);
+
+/* The same, for hosts that keep a queue for each mode, with the queue's lock held: instead of
+ * NP_BUSY comes NP_PARKED, and the caller must enter the queue. */
+int np_fdmutex_lock_or_queue(np_fdmutex *m, int mode);
+
+/* NP_OK; NP_CLOSED: that was the last reference, give the number back; NP_BUSY: not unlocked, for
+ * there is a queue: take its lock and hand the mode over to the first in it, or, if it has become
+ * empty, call np_fdmutex_dequeued, with the lock held, and unlock again. */
+int np_fdmutex_unlock(np_fdmutex *m, int mode);
+void np_fdmutex_dequeued(np_fdmutex *m, int mode);
+
+/* Nobody gets in from now on.  NP_OK: the caller has a reference (of mode 0), and is to end the
+ * waits of those inside and in the queues; NP_CLOSED: somebody did already. */
+int np_fdmutex_close(np_fdmutex *m);
+int np_fdmutex_closed(const np_fdmutex *m);
 
 /* --- the host program ------------------------------------------------------------------------ */
 

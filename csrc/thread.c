@@ -21,7 +21,7 @@ static void dispatch(np_poller *p, const np_event *events, int n, np_wakes *wake
     for (int i = 0; i < n; i++) {
         np_desc *d = np_cache_at(p, (uint32_t)events[i].tag);
         if (d && np_tag_of(d) == events[i].tag && !(np_load(&d->info) & INFO_GONE))
-            np_ready_locked(d, events[i].modes, events[i].error, wakes);
+            np_ready_locked(d, &events[i], wakes);
         else
             p->stats.stale_events++;
     }

@@ -336,6 +336,20 @@ static PyObject *desc_set_deadline(PyObject *self, ARGUMENTS)
     Py_RETURN_NONE;
 }
 
+static PyObject *desc_set_deadline_at(PyObject *self, PyObject *args)
+{
+    DescObject *d = (DescObject *)self;
+    long long when;
+    int modes;
+    if (!PyArg_ParseTuple(args, "Li:_set_deadline_at", &when, &modes))
+        return NULL;
+    REQUIRE_OPENED(d);
+    int rc = np_set_deadline_at(d->desc, when, modes);
+    if (rc != NP_OK)
+        return ext_raise(d, modes, rc);
+    Py_RETURN_NONE;
+}
+
 static PyObject *desc_deadline(PyObject *self, ARGUMENTS)
 {
     DescObject *d = (DescObject *)self;
@@ -366,6 +380,16 @@ static PyObject *desc_close(PyObject *self, PyObject *unused)
     REQUIRE_OPENED(d);
     d->closed = true;
     np_close(d->desc);
+    Py_RETURN_NONE;
+}
+
+static PyObject *desc_for_io(PyObject *self, PyObject *unused)
+{
+    DescObject *d = (DescObject *)self;
+    (void)unused;
+    REQUIRE_OPENED(d);
+    np_errors_are_ready(d->desc);
+    d->closed = true;
     Py_RETURN_NONE;
 }
 
@@ -426,6 +450,8 @@ static PyMethodDef methods[] = {
     FAST("_park", desc_park_flags, NULL),
     FAST("_resume", desc_resume_flags, NULL),
     FAST("_withdraw", desc_withdraw, NULL),
+    {"_set_deadline_at", desc_set_deadline_at, METH_VARARGS, NULL},
+    {"_for_io", desc_for_io, METH_NOARGS, NULL},
     {"_state", desc_state, METH_O, NULL},
     {NULL, NULL, 0, NULL},
 };

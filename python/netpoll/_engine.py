@@ -117,6 +117,12 @@ class DescEngine(Protocol):
         For a waiter that was interrupted and cannot know how far its `park` had come.
         """
 
+    def _set_deadline_at(self, when: int, modes: int) -> None:
+        """`set_deadline` with an instant of np_now; NP_NEVER clears."""
+
+    def _for_io(self) -> None:
+        """The owner closes it, and nobody need be warned; errors are met in the I/O."""
+
     def _state(self, mode: int) -> str:
         """One word for the repr: "parked", "ready" or ""."""
 

@@ -394,6 +394,10 @@ class DescBase:
         if rc := lib.np_set_deadline(self._d, nanos, mode):
             raise self._error(rc, mode)
 
+    def _set_deadline_at(self, when: int, modes: int) -> None:
+        if rc := lib.np_set_deadline_at(self._d, when, modes):
+            raise self._error(rc, modes)
+
     def deadline(self, mode: int) -> float | None:
         """Seconds left until the deadline of the mode, negative once it expired, or None."""
         self._check(mode)
@@ -410,6 +414,10 @@ class DescBase:
         """Unblock, and deregister before returning; the fd itself is never closed.  Idempotent."""
         self._open = False
         lib.np_close(self._d)
+
+    def _for_io(self) -> None:
+        lib.np_errors_are_ready(self._d)
+        self._open = False
 
     def _state(self, mode: int) -> str:
         if lib.np_is_parked(self._d, mode):
