@@ -285,6 +285,33 @@ def open(fd: int | HasFileno) -> PollDesc:
     return (_hooks.hub_poller() or default_poller()).open(fd)
 
 
+def open_for_io(number: int) -> PollDesc:
+    """For netpoll.socket, which closes it, and meets errors in its I/O.
+
+    A number that is open on the thread's poller already, by somebody else's doing, goes to another
+    poller.
+    """
+    poller = _hooks.hub_poller() or default_poller()
+    try:
+        desc = poller.open(number)
+    except FileExistsError:
+        desc = _spare_poller().open(number)
+    desc._for_io()
+    return desc
+
+
+_spare: Poller | None = None
+
+
+def _spare_poller() -> Poller:
+    global _spare
+    with _default_lock:
+        if _spare is None or _spare.closed:
+            _spare = Poller()
+            _spare._implicit = True
+        return _spare
+
+
 def backends() -> tuple[str, ...]:
     """The names of the backends that this build can use on this machine, best first."""
     return _engine.backends()

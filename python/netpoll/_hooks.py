@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from netpoll._api import Poller
+    from netpoll._parking import Gate
 
 
 class HubToken:
@@ -33,6 +34,13 @@ wait: Callable[[Any, int, int], None] | None = None
 def _no_hub() -> Poller | None:
     return None
 
+
+def _no_gate() -> Gate | None:
+    return None
+
+
+#: A gate for the calling greenlet, or None if the thread has no hub.
+gate: Callable[[], Gate | None] = _no_gate
 
 #: The poller of the calling thread's hub, or None if it has none.
 hub_poller: Callable[[], Poller | None] = _no_hub

@@ -603,7 +603,38 @@ def _hub_poller() -> Poller | None:
     return None if _local.owner is None else _local.owner.hub.poller
 
 
+class _Gate:
+    """Where a greenlet queues for a mode of a socket: see _parking.py."""
+
+    def __init__(self) -> None:
+        self._waiter: _Waiter | None = None
+        self._open = False
+
+    def wait(self, timeout: float | None) -> None:
+        self._waiter = waiter = _current()
+        timer = None if timeout is None else waiter.hub.set_timer(waiter, max(timeout, 0))
+        try:
+            if not self._open:
+                waiter.hub.ready.turn()
+        finally:
+            if timer is not None:
+                waiter.hub.drop_timer(timer)
+            waiter.replace()
+            self._waiter = None
+
+    def open(self) -> None:
+        self._open = True
+        waiter = self._waiter
+        if waiter is not None:
+            waiter.deliver()
+
+
+def _gate() -> _Gate | None:
+    return None if _local.owner is None else _Gate()
+
+
 _hooks.hub_poller = _hub_poller
+_hooks.gate = _gate
 
 
 def _wait(desc: PollDesc, mode: int, flags: int) -> None:

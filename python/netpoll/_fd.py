@@ -1,0 +1,257 @@
+"""Go's internal/poll.FD in Python: what python/ext/fd_type.c is on CPython.
+
+An FD stands between a socket object and its number.  It knows who is inside an operation (the lock
+of csrc/fdmutex.c), how long an operation may take, and the deadlines; and it has the descriptor
+of the poller, from the first time that somebody has to wait.
+
+An operation is: lock the mode, try, wait until the mode is ready, try again, unlock.  Of one mode
+they are served one at a time, in the order of their coming.  `close` ends all of them with
+ClosedError; the number is given back when the last has left, so it cannot become another file's
+under a running operation.
+
+Two kinds of limits bind a wait, and the earlier wins.  The timeout is counted for each operation
+anew and raises TimeoutError("timed out"), as sockets do.  A deadline is an instant that anybody
+may move meanwhile, and raises DeadlineExceeded.  The descriptor's own deadline is the earlier of
+the two while somebody waits; at other times it means nothing.
+"""
+
+from __future__ import annotations
+
+import _socket
+import errno
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from typing import ParamSpec, TypeVar
+
+from netpoll import _api, _errors
+from netpoll._core import ffi, lib
+from netpoll._parking import Place, Queues, queues
+from netpoll._pure import BUSY, CLOSED, NEVER, OK, PARKED, nanoseconds
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+READ, WRITE = lib.NP_READ, lib.NP_WRITE
+
+#: With these flags the standard class does not wait either.
+NEVER_WAITS = getattr(_socket, "MSG_DONTWAIT", 0) | getattr(_socket, "MSG_ERRQUEUE", 0)
+
+
+class FD:
+    """A number in use by a socket object, which closes it.
+
+    :param number: non-blocking.
+    """
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        #: Seconds that an operation may take; 0: it never waits; None: for ever.
+        self.timeout: float | None = None
+        self._mutex = ffi.new("np_fdmutex *")
+        self._lock = threading.RLock()  # guards the rest, and the queues; a handler may come in
+        self._queues: Queues = queues()
+        self._desc: _api.PollDesc | None = None
+        self._deadlines = [NEVER, NEVER, NEVER]  # by mode: instants
+        self._limits = [0, 0, 0]  # by mode: the timeout of who waits, an instant; 0: nobody does
+        self._kept = False  # by detach: the number is not ours to close
+
+    @property
+    def closed(self) -> bool:
+        """Has `close` or `detach` been called?"""
+        return bool(lib.np_fdmutex_closed(self._mutex))
+
+    # Operations.
+
+    def call(
+        self, mode: int, flags: int, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """An operation: the function, called again whenever the mode is ready, as long as it
+        raises BlockingIOError.
+
+        :param flags: those of the system call, MSG_*: some mean that it never waits.
+        :raises BlockingIOError: it may not wait: the timeout is 0, or the flags say so.
+        :raises TimeoutError: the timeout is over.
+        :raises DeadlineExceeded: the deadline of the mode has passed, even if the function would
+            not have had to wait.
+        :raises ClosedError: the socket is closed, or is while it waits.
+        """
+        with _Operation(self, mode) as operation:
+            while True:
+                self.check(mode)
+                if self._desc is not None:
+                    with suppress(_errors.PollError):
+                        self._desc.reset(mode)
+                try:
+                    return function(*args, **kwargs)
+                except BlockingIOError:
+                    if self.timeout == 0 or flags & NEVER_WAITS:
+                        raise
+                operation.wait()
+
+    def check(self, mode: int) -> None:
+        """May an operation of the mode go on?
+
+        :raises ClosedError, DeadlineExceeded: no.
+        """
+        if self.closed:
+            raise _errors.closed(self.number)
+        if self._deadlines[mode] != NEVER and lib.np_now() >= self._deadlines[mode]:
+            raise _errors.deadline_exceeded(self.number, mode)
+
+    def _enter(self, mode: int, limit: int) -> None:
+        rc = lib.np_fdmutex_lock(self._mutex, mode)
+        if rc == BUSY:
+            rc = self._queue(mode, limit)
+        if rc == CLOSED:
+            raise _errors.closed(self.number)
+
+    def _queue(self, mode: int, limit: int) -> int:
+        place = Place()
+        with self._lock:
+            rc: int = lib.np_fdmutex_lock_or_queue(self._mutex, mode)
+            if rc != PARKED:
+                return rc
+            self._queues[mode].append(place)
+        try:
+            while not place.left:
+                left = None if limit == NEVER else (limit - lib.np_now()) / 1e9
+                if left is not None and left <= 0:
+                    raise _timed_out()
+                place.gate.wait(left)
+        except BaseException:
+            self._give_up(mode, place)
+            raise
+        return OK if place.granted else CLOSED
+
+    def _give_up(self, mode: int, place: Place) -> None:
+        with self._lock:
+            if not place.left:
+                place.left = True
+                self._queues[mode].remove(place)
+        if place.granted:
+            self._leave(mode)
+
+    def _leave(self, mode: int) -> None:
+        rc = lib.np_fdmutex_unlock(self._mutex, mode)
+        while rc == BUSY:
+            with self._lock:
+                if self._queues[mode]:
+                    self._let_in(self._queues[mode].popleft(), True)
+                    return
+                lib.np_fdmutex_dequeued(self._mutex, mode)
+            rc = lib.np_fdmutex_unlock(self._mutex, mode)
+        if rc == CLOSED and not self._kept:
+            close_number(self.number)
+
+    def _let_in(self, place: Place, granted: bool) -> None:
+        place.granted = granted
+        place.left = True
+        place.gate.open()
+
+    # Waiting.
+
+    def _wait(self, mode: int, limit: int) -> None:
+        """Until the mode is ready, or perhaps is."""
+        try:
+            with self._lock:
+                desc = self._registered()
+                self._limits[mode] = limit
+                self._bound(desc, mode)
+            desc.wait(mode)
+        except _errors.DeadlineExceeded:
+            if lib.np_now() >= limit:
+                raise _timed_out() from None
+        except _errors.ClosedError:
+            if self.closed:
+                raise
+            self._desc = None  # its poller was closed; the next wait is on another
+        finally:
+            self._limits[mode] = 0
+
+    def _registered(self) -> _api.PollDesc:
+        desc = self._desc
+        if desc is None or desc.poller.closed:
+            self._desc = desc = _api.open_for_io(self.number)
+        return desc
+
+    def _bound(self, desc: _api.PollDesc, mode: int) -> None:
+        """The descriptor's deadline for the one who waits."""
+        limit = min(self._limits[mode], self._deadlines[mode])
+        with suppress(_errors.ClosedError):
+            desc._set_deadline_at(limit, mode)
+
+    def set_deadline(self, timeout: float | None, modes: int) -> None:
+        """An instant, `timeout` seconds from now, for present and later operations of the modes.
+
+        :param timeout: None clears; 0 or less expires at once.
+        :raises ClosedError: the socket is closed.
+        :raises ValueError: the timeout is NaN.
+        """
+        after = NEVER if timeout is None else nanoseconds(timeout)
+        if self.closed:
+            raise _errors.closed(self.number)
+        now = lib.np_now()
+        when = now + after if after < NEVER - now else NEVER
+        with self._lock:
+            for mode in (READ, WRITE):
+                if modes & mode:
+                    self._deadlines[mode] = when
+                    if self._limits[mode] and self._desc is not None:
+                        self._bound(self._desc, mode)
+
+    # The end.
+
+    def close(self) -> None:
+        """End all operations with ClosedError; the last one to leave closes the number."""
+        if lib.np_fdmutex_close(self._mutex) == CLOSED:
+            return
+        with self._lock:
+            if self._desc is not None:
+                self._desc.close()
+            for mode in (READ, WRITE):
+                while self._queues[mode]:
+                    self._let_in(self._queues[mode].popleft(), False)
+                lib.np_fdmutex_dequeued(self._mutex, mode)
+        self._leave(0)
+
+    def detach(self) -> None:
+        """`close`, but the number stays open and is the caller's."""
+        self._kept = True
+        self.close()
+
+
+class _Operation:
+    """A `with` block in which the mode is locked."""
+
+    __slots__ = ("fd", "limit", "mode")
+
+    def __init__(self, fd: FD, mode: int) -> None:
+        timeout = fd.timeout
+        self.fd = fd
+        self.mode = mode
+        #: When the timeout is over.
+        self.limit = NEVER if not timeout else min(lib.np_now() + nanoseconds(timeout), NEVER)
+
+    def __enter__(self) -> _Operation:
+        self.fd._enter(self.mode, self.limit)
+        return self
+
+    def __exit__(self, *unused: object) -> None:
+        self.fd._leave(self.mode)
+
+    def wait(self) -> None:
+        self.fd._wait(self.mode, self.limit)
+
+
+def _timed_out() -> TimeoutError:
+    return TimeoutError("timed out")
+
+
+def close_number(number: int) -> None:
+    """What the standard class does: a reset by the peer is no error of ours."""
+    try:
+        _socket.close(number)
+    except OSError as error:
+        if error.errno != errno.ECONNRESET:
+            raise

@@ -1,0 +1,96 @@
+"""The operations of a socket that may have to wait, in Python: the standard ones, each called again
+when the descriptor is ready.  On CPython python/ext/socket_ops.c has them, fused with the wait."""
+
+from __future__ import annotations
+
+import _socket
+import socket
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from netpoll._fd import FD, READ, WRITE
+
+T = TypeVar("T")
+
+MSG_WAITALL = getattr(_socket, "MSG_WAITALL", 0)
+
+
+class SocketBase(socket.socket):
+    """What may wait.  The socket itself is non-blocking, and so its methods never do."""
+
+    __slots__ = ("_fd",)
+
+    _fd: FD
+
+    def _call(self, mode: int, flags: int, function: Callable[..., T], *args: Any) -> T:
+        return self._fd.call(mode, flags, function, *args)
+
+    def _accept(self) -> tuple[int, Any]:
+        return self._call(READ, 0, super()._accept)  # type: ignore[misc, no-any-return]
+
+    def recv(self, bufsize: int, flags: int = 0, /) -> bytes:
+        if flags & MSG_WAITALL and self._fd.timeout is None:
+            buffer = bytearray(bufsize)
+            return bytes(buffer[: self.recv_into(buffer, bufsize, flags)])
+        return self._call(READ, flags, super().recv, bufsize, flags)
+
+    def recv_into(self, buffer: Any, nbytes: int = 0, flags: int = 0) -> int:
+        receive = super().recv_into
+        if not (flags & MSG_WAITALL and self._fd.timeout is None):
+            return self._call(READ, flags, receive, buffer, nbytes, flags)
+        view = memoryview(buffer).cast("B")
+        view = view[: nbytes or len(view)]
+        done = 0
+
+        def receive_all() -> int:
+            nonlocal done
+            while done < len(view) and (n := receive(view[done:], 0, flags)):
+                done += n
+            return done
+
+        return self._call(READ, flags, receive_all)
+
+    def recvfrom(self, bufsize: int, flags: int = 0, /) -> tuple[bytes, Any]:
+        return self._call(READ, flags, super().recvfrom, bufsize, flags)
+
+    def recvfrom_into(self, buffer: Any, nbytes: int = 0, flags: int = 0) -> tuple[int, Any]:
+        return self._call(READ, flags, super().recvfrom_into, buffer, nbytes, flags)
+
+    def send(self, data: Any, flags: int = 0, /) -> int:
+        return self._call(WRITE, flags, super().send, data, flags)
+
+    def sendall(self, data: Any, flags: int = 0, /) -> None:
+        view = memoryview(data).cast("B")
+        send = super().send
+        done = 0
+
+        def send_all() -> None:
+            nonlocal done
+            while done < len(view):
+                done += send(view[done:], flags)
+
+        if not view:
+            send_all()
+            return
+        self._call(WRITE, flags, send_all)
+
+    def sendto(self, data: Any, *rest: Any) -> int:
+        flags = rest[0] if len(rest) > 1 and isinstance(rest[0], int) else 0
+        return self._call(WRITE, flags, super().sendto, data, *rest)
+
+    if hasattr(_socket.socket, "sendmsg"):
+
+        def sendmsg(
+            self, buffers: Any, ancdata: Any = (), flags: int = 0, address: Any = None, /
+        ) -> int:
+            return self._call(WRITE, flags, super().sendmsg, buffers, ancdata, flags, address)
+
+        def recvmsg(
+            self, bufsize: int, ancbufsize: int = 0, flags: int = 0, /
+        ) -> tuple[bytes, list[Any], int, Any]:
+            return self._call(READ, flags, super().recvmsg, bufsize, ancbufsize, flags)
+
+        def recvmsg_into(
+            self, buffers: Any, ancbufsize: int = 0, flags: int = 0, /
+        ) -> tuple[int, list[Any], int, Any]:
+            return self._call(READ, flags, super().recvmsg_into, buffers, ancbufsize, flags)

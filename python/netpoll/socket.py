@@ -1,0 +1,285 @@
+"""The standard module, with sockets that wait as netpoll does.
+
+    from netpoll import socket
+
+    with socket.create_connection(("127.0.0.1", 8080)) as sock:
+        sock.set_read_deadline(5.0)      # an instant, for all reads until it is moved
+        sock.sendall(b"hello")
+        print(sock.recv(100))
+
+The same names, signatures and exceptions as in `socket`.  What is different:
+
+* In a thread with a greenlet hub an operation that has to wait parks the greenlet, elsewhere the
+  thread.
+* `settimeout` bounds each operation for itself, as ever.  A deadline is an instant: it binds
+  present and later operations, until somebody moves it; DeadlineExceeded is a TimeoutError too.
+  The earlier of the two wins.
+* `close`, from any thread or greenlet, ends the operations of others with ClosedError (an OSError
+  with EBADF), and the number is not given back before the last of them has left.
+* Any number may call `recv` at once, or `sendall`: they are served one at a time.
+* The file is in non-blocking mode, always, whatever `settimeout` says: `os.read` of its number
+  does not wait.  `detach` gives it back as the standard class would.
+
+Looking up names (`getaddrinfo`) blocks the thread, as everywhere.
+"""
+
+from __future__ import annotations
+
+import errno
+import io
+import math
+import operator
+import os
+import socket as _std
+import time
+import types
+from collections.abc import Callable
+from functools import partial
+from socket import *  # noqa: F403
+from typing import Any, TypeVar, cast
+
+from netpoll import _errors
+from netpoll._api import READ, WRITE
+from netpoll._fd import FD
+from netpoll._parking import gate
+from netpoll._pure_socket import SocketBase
+
+__all__ = list(_std.__all__)
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_NONBLOCK = getattr(_std, "SOCK_NONBLOCK", 0)
+_UNIX = getattr(_std, "AF_UNIX", None)
+_IN_PROGRESS = {errno.EINPROGRESS, getattr(errno, "WSAEWOULDBLOCK", errno.EINPROGRESS)}
+#: Seconds between two attempts to connect to a UNIX socket whose backlog is full: no event tells.
+_RETRY = 0.002
+
+
+class socket(SocketBase):  # type: ignore[no-redef]
+    """A socket whose operations wait in netpoll.  See the module for what is different."""
+
+    __slots__ = ()
+
+    def __init__(
+        self, family: int = -1, type: int = -1, proto: int = -1, fileno: int | None = None
+    ) -> None:
+        if fileno is None:
+            family = _std.AF_INET if family == -1 else family
+            type = _std.SOCK_STREAM if type == -1 else type
+            proto = 0 if proto == -1 else proto
+        timeout = 0.0 if type != -1 and type & _NONBLOCK else _std.getdefaulttimeout()
+        super().__init__(family, type if type == -1 else type | _NONBLOCK, proto, fileno)
+        if fileno is not None or not _NONBLOCK or type == -1:
+            super().setblocking(False)
+        self._fd = FD(super().fileno())
+        self._fd.timeout = timeout
+
+    # Timeouts and deadlines.
+
+    def settimeout(self, value: float | None, /) -> None:
+        """Seconds that each operation may take; None: for ever; 0: none waits."""
+        self._fd.timeout = None if value is None else _timeout(value)
+
+    def gettimeout(self) -> float | None:
+        """What `settimeout` set."""
+        return self._fd.timeout
+
+    def setblocking(self, flag: bool, /) -> None:
+        """`settimeout(None)`, or `settimeout(0)`."""
+        self._fd.timeout = None if flag else 0.0
+
+    def getblocking(self) -> bool:
+        """Is the timeout another than 0?"""
+        return self._fd.timeout != 0
+
+    @property
+    def timeout(self) -> float | None:
+        """What `settimeout` set."""
+        return self._fd.timeout
+
+    def set_deadline(self, timeout: float | None, /) -> None:
+        """Go's SetDeadline: `set_read_deadline` and `set_write_deadline`."""
+        self._fd.set_deadline(timeout, READ | WRITE)
+
+    def set_read_deadline(self, timeout: float | None, /) -> None:
+        """The instant after which operations that receive raise DeadlineExceeded.
+
+        It binds one that is going on, and later ones, until it is moved, by any thread.
+
+        :param timeout: seconds from now; None clears it; 0 or less expires at once.
+        :raises ClosedError: the socket is closed.
+        :raises ValueError: the timeout is NaN.
+        """
+        self._fd.set_deadline(timeout, READ)
+
+    def set_write_deadline(self, timeout: float | None, /) -> None:
+        """The same for operations that send, or connect."""
+        self._fd.set_deadline(timeout, WRITE)
+
+    # Connections.
+
+    def accept(self) -> tuple[socket, Any]:
+        """Wait for a connection: a new socket, and the address of the peer."""
+        number, address = self._accept()
+        return socket(self.family, self.type, self.proto, fileno=number), address
+
+    def connect(self, address: Any, /) -> None:
+        """Connect, and wait until that is done."""
+        number = self._connect(address)
+        if number:
+            raise OSError(number, os.strerror(number))
+
+    def connect_ex(self, address: Any, /) -> int:
+        """`connect`, but errors of the system are returned; EWOULDBLOCK: the timeout is over."""
+        try:
+            return self._connect(address)
+        except _errors.PollError:
+            raise
+        except TimeoutError:
+            return errno.EWOULDBLOCK
+
+    def _connect(self, address: Any) -> int:
+        if self._fd.closed:  # the standard class says what is wrong
+            return super().connect_ex(address)
+        number: int = self._fd.call(WRITE, 0, self._connection(address))
+        return number
+
+    def _connection(self, address: Any) -> Callable[[], int]:
+        """The operation: it raises BlockingIOError as long as the connection is in progress."""
+        begin = super().connect_ex
+        waits = self._fd.timeout != 0
+        started = False
+
+        def connect() -> int:
+            nonlocal started
+            if started:
+                return self._outcome()
+            number = begin(address)
+            if waits and number == errno.EAGAIN and self.family == _UNIX:
+                number = self._retry(partial(begin, address))
+            if waits and number in _IN_PROGRESS:
+                started = True
+                raise BlockingIOError(number, os.strerror(number))
+            return number
+
+        return connect
+
+    def _retry(self, begin: Callable[[], int]) -> int:
+        """The backlog of the peer is full."""
+        timeout = self._fd.timeout
+        until = None if timeout is None else time.monotonic() + timeout
+        while (number := begin()) == errno.EAGAIN:
+            if until is not None and time.monotonic() >= until:
+                raise TimeoutError("timed out")
+            gate().wait(_RETRY)
+            self._fd.check(WRITE)
+        return number
+
+    def _outcome(self) -> int:
+        number = self.getsockopt(_std.SOL_SOCKET, _std.SO_ERROR)
+        if number == 0:
+            try:
+                self.getpeername()
+            except OSError:  # woken for another reason
+                raise BlockingIOError(errno.EINPROGRESS, "not connected yet") from None
+        return number
+
+    # Files.
+
+    def _sendfile_use_sendfile(self, file: Any, offset: int = 0, count: int | None = None) -> int:
+        self._check_sendfile_params(file, offset, count)  # type: ignore[attr-defined]
+        if not hasattr(os, "sendfile"):
+            raise _give_up("os.sendfile() is not available on this platform")
+        number, size = _regular_file(file)
+        if self._fd.timeout == 0:
+            raise ValueError("non-blocking sockets are not supported")
+        total = 0
+        try:
+            while size and (count is None or total < count):
+                part = min(size if count is None else count - total, 2**30)
+                try:
+                    sent = self._send_part(number, offset + total, part)
+                except OSError as error:
+                    if total or isinstance(error, (_errors.PollError, TimeoutError)):
+                        raise
+                    raise _give_up(error) from None
+                if sent == 0:
+                    break
+                total += sent
+        finally:
+            if total > 0 and hasattr(file, "seek"):
+                file.seek(offset + total)
+        return total
+
+    def _send_part(self, file: int, offset: int, count: int) -> int:
+        sent: int = self._fd.call(WRITE, 0, os.sendfile, self.fileno(), file, offset, count)
+        return sent
+
+    # The end.
+
+    def _real_close(self, _ss: Any = None) -> None:
+        super().detach()
+        self._fd.close()
+
+    def detach(self) -> int:
+        """Close the socket object and give its number, in the mode that the timeout asks for."""
+        number = super().detach()
+        self._fd.detach()
+        if number >= 0 and self._fd.timeout is None:
+            os.set_blocking(number, True)
+        return number
+
+
+def _timeout(value: float) -> float:
+    if not isinstance(value, (int, float)):
+        value = value.__float__() if hasattr(value, "__float__") else operator.index(value)
+    if math.isnan(value):
+        raise ValueError("Invalid value NaN (not a number)")
+    if value < 0:
+        raise ValueError("Timeout value out of range")
+    if value >= 2**63 / 1e9:
+        raise OverflowError("timeout doesn't fit into C timeval")
+    return float(value)
+
+
+def _give_up(why: object) -> Exception:
+    """Tells the standard sendfile to use plain send instead."""
+    error: Exception = _std._GiveupOnSendfile(why)  # type: ignore[attr-defined]
+    return error
+
+
+def _regular_file(file: Any) -> tuple[int, int]:
+    """Its number and size."""
+    try:
+        number = file.fileno()
+        return number, os.fstat(number).st_size
+    except (AttributeError, io.UnsupportedOperation, OSError) as error:
+        raise _give_up(error) from None
+
+
+# --- what makes sockets ---------------------------------------------------------------------------
+
+
+def _with_our_class(function: F) -> F:
+    """The standard module's own function, with our class where it says `socket`."""
+    made = types.FunctionType(
+        function.__code__,
+        {**vars(_std), **_OURS},
+        function.__name__,
+        function.__defaults__,
+        function.__closure__,
+    )
+    made.__doc__ = function.__doc__
+    made.__kwdefaults__ = function.__kwdefaults__
+    made.__module__ = __name__
+    _OURS[function.__name__] = made
+    return cast(F, made)
+
+
+_OURS: dict[str, Any] = {"socket": socket, "SocketType": socket}
+
+SocketType = socket  # type: ignore[misc, assignment]
+fromfd = _with_our_class(_std.fromfd)
+socketpair = _with_our_class(_std.socketpair)
+create_connection = _with_our_class(_std.create_connection)
+create_server = _with_our_class(_std.create_server)
