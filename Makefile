@@ -49,7 +49,7 @@ test-python: build
 	NETPOLL_PURE=1 $(PY) -m pytest $(PYTEST_ARGS)
 
 bench: $(VENV)/.bench
-	$(PY) -m benchmarks
+	$(PY) -m benchmarks $(BENCH_ARGS)
 
 check: check-python check-c
 

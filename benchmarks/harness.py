@@ -1,114 +1,140 @@
-"""Run two subjects in turns and compare them.
+"""Run the subjects of a table in turns.
 
-Both processes live through the whole comparison; the rounds alternate (ours, theirs, theirs, ours,
-...), so that whatever else the machine does in that time falls on both. A ratio is taken from each
-pair of neighbouring rounds, and the median of these ratios is what counts.
+Each round runs every row once, each in a process of its own, in an order that differs from round to
+round. A row that fails is reported as failed and left out of the rounds that follow.
 """
 
 from __future__ import annotations
 
+import json
 import os
+import random
 import subprocess
-import threading
-from dataclasses import dataclass
-from pathlib import Path
-from statistics import median
-from types import TracebackType
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import IO
 
-from .cbuild import library
-from .model import Case, Figure, Subject
+from . import build
+from .model import Go, Runs, Subject, Table, Values
 
-ROOT = Path(__file__).resolve().parent.parent
-ROUND_LIMIT = 60.0  # seconds after which a round is taken to hang
+PROCESS_LIMIT = 90.0  # seconds after which a process is taken to hang
 
 
 class SubjectFailed(Exception):
-    """The process of a subject ended, or was ended for hanging."""
+    """The process of a subject ended without a result, or was ended for hanging."""
 
 
-class Contestant:
-    """The running process of one subject."""
-
-    def __init__(self, subject: Subject) -> None:
-        self._name = str(subject)
-        environment = dict(os.environ)
-        if subject.preload is not None:
-            environment["LD_PRELOAD"] = str(library(subject.preload))
-        self._process = subprocess.Popen(
-            subject.command(),
-            cwd=ROOT,
-            env=environment,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-
-    def __enter__(self) -> Contestant:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._process.kill()
-        self._process.communicate()
-
-    def round(self) -> float:
-        """Have one round done; the seconds of one operation."""
-        assert self._process.stdin is not None and self._process.stdout is not None
-        watchdog = threading.Timer(ROUND_LIMIT, self._process.kill)
-        watchdog.start()
-        try:
-            self._process.stdin.write("\n")
-            self._process.stdin.flush()
-            answer = self._process.stdout.readline()
-        except BrokenPipeError:
-            answer = ""
-        finally:
-            watchdog.cancel()
-        if not answer:
-            raise SubjectFailed(f"{self._name}: {self._last_words()}")
-        return float(answer)
-
-    def _last_words(self) -> str:
-        _, complaint = self._process.communicate()
-        lines = complaint.strip().splitlines()
-        return lines[-1] if lines else f"ended with status {self._process.returncode}"
+def environment_of(subject: Subject) -> dict[str, str]:
+    environment = dict(os.environ)
+    if subject.preload is not None:
+        environment["LD_PRELOAD"] = str(build.c_library(subject.preload))
+    if isinstance(subject, Go):
+        environment.pop("GOMAXPROCS", None)
+        if subject.procs is not None:
+            environment["GOMAXPROCS"] = str(subject.procs)
+    return environment
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """What one row of the table says. Times in seconds; `ratio` is ours over theirs."""
+def start(subject: Subject, target: float, beside: bool = False) -> subprocess.Popen[str]:
+    """The process of a subject, tied to its cores."""
+    cores = subject.cores
 
-    ours: float
-    theirs: float
-    ratio: float
+    def tie() -> None:
+        if cores is not None:
+            os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:cores])
+
+    return subprocess.Popen(
+        subject.command(beside, target),
+        cwd=build.ROOT,
+        env=environment_of(subject),
+        preexec_fn=tie,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
 
 
-def compare(case: Case, rounds: int) -> Outcome:
-    """Run the case's subjects in turns.
+def last_words(process: subprocess.Popen[str], complaint: str) -> str:
+    lines = complaint.strip().splitlines()
+    return lines[-1] if lines else f"ended with status {process.returncode}"
 
-    :raises SubjectFailed: one of them did not finish.
+
+def run(subject: Subject, target: float, beside: bool = False) -> Values:
+    """Run a subject to its end and return what it measured.
+
+    :raises SubjectFailed: it did not finish.
     """
-    ours: list[float] = []
-    theirs: list[float] = []
-    with Contestant(case.ours) as we, Contestant(case.theirs) as they:
-        we.round(), they.round()  # warm up
-        for number in range(rounds):
-            if number % 2 == 0:
-                ours.append(we.round())
-                theirs.append(they.round())
-            else:
-                theirs.append(they.round())
-                ours.append(we.round())
-    ratios = [mine / other for mine, other in zip(ours, theirs, strict=True)]
-    return Outcome(median(ours), median(theirs), median(ratios))
+    process = start(subject, target, beside)
+    try:
+        answer, complaint = process.communicate(timeout=PROCESS_LIMIT)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.communicate()
+        raise SubjectFailed(f"hung for {PROCESS_LIMIT:g} s") from None
+    if process.returncode != 0:
+        raise SubjectFailed(last_words(process, complaint))
+    return values_in(answer)
 
 
-def read(figure: Figure) -> float:
-    """:raises SubjectFailed: the process that knows the figure did not give it."""
-    with Contestant(figure.subject) as process:
-        return process.round()
+def values_in(answer: str) -> Values:
+    try:
+        return {name: float(value) for name, value in json.loads(answer).items()}
+    except (ValueError, AttributeError):
+        raise SubjectFailed(f"no result but {answer!r}") from None
+
+
+def line_of(stream: IO[str] | None) -> str:
+    assert stream is not None
+    return stream.readline()
+
+
+def alone(subject: Subject, target: float) -> Values:
+    """A measure: the subject, undisturbed."""
+    return run(subject, target)
+
+
+def with_and_without(measure: Callable[[Subject, float, bool], Values], metric: str) -> Callable[[Subject, float], Values]:
+    """A measure: the subject alone, then beside one CPU-bound Python thread; `kept` is the share of its
+    speed that remains, `metric` being a time, or a rate if its name is `rate`."""
+
+    def both(subject: Subject, target: float) -> Values:
+        without = measure(subject, target, False)
+        beside = measure(subject, target, True)
+        kept = without[metric] / beside[metric]
+        return {
+            metric: without[metric],
+            "beside": beside[metric],
+            "kept": 1 / kept if metric == "rate" else kept,
+            "spinner": beside.get("spinner", float("nan")),
+        }
+
+    return both
+
+
+@dataclass
+class Outcome:
+    """What the rounds of one table gave: each row's values, round by round, or why it failed."""
+
+    table: Table
+    rounds: int
+    runs: Runs = field(default_factory=dict)
+    failures: dict[str, str] = field(default_factory=dict)
+
+
+def compare(table: Table, rounds: int, target: float, progress: Callable[[str], None]) -> Outcome:
+    """Run all rows in turns."""
+    outcome = Outcome(table, rounds, {row.label: [] for row in table.rows})
+    for number in range(rounds):
+        order = list(table.rows)
+        random.Random(number).shuffle(order)
+        for row in order:
+            progress(f"{table.name}: round {number + 1} of {rounds}, {row.label}")
+            values = None
+            if row.label not in outcome.failures:
+                try:
+                    values = table.measure(row.subject, target)
+                except (SubjectFailed, build.BuildFailed) as failure:
+                    outcome.failures[row.label] = str(failure)
+            outcome.runs[row.label].append(values)
+    return outcome

@@ -1,19 +1,13 @@
-"""The table that the benchmarks print, a row at a time, as the results come in."""
+"""What the rounds of a table say, as text: for the terminal and, the same, for the page."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from statistics import median
 
 from .harness import Outcome
-from .model import Case, Figure
-
-LAYOUT = "{:<46} {:>10}  {:<26} {:>10}  {:>13}  {:>14}  {}"
-
-
-@dataclass(frozen=True)
-class Row:
-    cells: tuple[str, str, str, str, str, str, str]
-    missed: bool
+from .model import Bound, Column, ratios_of
 
 
 def seconds(value: float) -> str:
@@ -21,45 +15,105 @@ def seconds(value: float) -> str:
         return f"{value * 1e9:.0f} ns"
     if value < 1e-3:
         return f"{value * 1e6:.2f} us"
-    return f"{value * 1e3:.2f} ms"
+    if value < 1:
+        return f"{value * 1e3:.2f} ms"
+    return f"{value:.2f} s"
 
 
-def ratio_text(ours_over_theirs: float) -> str:
-    if ours_over_theirs <= 1:
-        return f"{1 / ours_over_theirs:.2f}x faster"
-    return f"{ours_over_theirs:.2f}x slower"
+def rate(value: float) -> str:
+    return f"{value:,.0f}/s"
 
 
-def case_row(case: Case, outcome: Outcome) -> Row:
-    times = (seconds(outcome.ours), case.rival, seconds(outcome.theirs))
-    ratio = ratio_text(outcome.ratio)
-    if case.bound is None:
-        return Row((case.title, *times, ratio, "", ""), missed=False)
-    holds = case.bound.holds(outcome.ratio, 1.0)
-    return Row((case.title, *times, ratio, str(case.bound), "ok" if holds else "MISSED"), not holds)
+def percent(value: float) -> str:
+    return f"{100 * value:.1f}%" if value < 0.1 else f"{100 * value:.0f}%"
 
 
-def figure_row(figure: Figure, value: float) -> Row:
-    holds = value <= figure.limit
-    cells = (
-        figure.title,
-        f"{value:g} {figure.unit}",
-        "",
-        "",
-        "",
-        f"at most {figure.limit:g}",
-        "ok" if holds else "MISSED",
-    )
-    return Row(cells, not holds)
+def size(value: float) -> str:
+    return f"{value:,.0f}"
 
 
-def failed_row(row: Case | Figure, reason: str) -> Row:
-    return Row((row.title, "", "", "", "", "", f"FAILED: {reason}"), missed=True)
+def times(value: float) -> str:
+    return f"{value:.2f}x"
 
 
-def print_heading(group: str) -> None:
-    print(LAYOUT.format(f"[{group}]", "netpoll", "rival", "", "ratio", "bound", "").rstrip())
+@dataclass(frozen=True)
+class Line:
+    """One row. `values` are medians, `ratio` that of the first column: how many times better we are."""
+
+    label: str
+    values: dict[str, float]
+    ratio: float | None
+    low: float
+    high: float
+    failure: str | None
+
+    def cells(self, columns: tuple[Column, ...]) -> list[str]:
+        if self.failure is not None:
+            return [self.label, f"FAILED: {self.failure}"]
+        shown = [
+            column.show(value) if (value := self.values[column.metric]) == value else ""
+            for column in columns
+        ]
+        ratio = "" if self.ratio is None else f"{times(self.ratio)} ({self.low:.2f}-{self.high:.2f})"
+        return [self.label, shown[0], ratio, *shown[1:]]
 
 
-def print_row(row: Row) -> None:
-    print(LAYOUT.format(*row.cells).rstrip(), flush=True)
+def headings(columns: tuple[Column, ...], ours: str) -> list[str]:
+    return ["", columns[0].heading, f"{ours} is better by", *(column.heading for column in columns[1:])]
+
+
+def lines(outcome: Outcome) -> Iterator[Line]:
+    table = outcome.table
+    ours = table.rows[0].label
+    for row in table.rows:
+        done = [run for run in outcome.runs[row.label] if run is not None]
+        failure = outcome.failures.get(row.label)
+        values: dict[str, float] = {}
+        if done and failure is None:
+            values = {
+                column.metric: median(run.get(column.metric, float("nan")) for run in done)
+                for column in table.columns
+            }
+        ratios = ratios_of(outcome.runs, ours, row.label, table.columns[0]) if values else []
+        ratio = median(ratios) if ratios and row.label != ours else None
+        low, high = (min(ratios), max(ratios)) if ratios else (0.0, 0.0)
+        yield Line(row.label, values, ratio, low, high, failure)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    bound: Bound
+    value: float | None  # None: nothing to judge, as a row failed
+    holds: bool
+
+    def __str__(self) -> str:
+        value = "no value" if self.value is None else f"{self.value:,.2f}"
+        return f"{'ok    ' if self.holds else 'MISSED'}  {self.bound.says}: {value}"
+
+
+def verdicts(outcome: Outcome) -> list[Verdict]:
+    columns = {column.metric: column for column in outcome.table.columns}
+    judged = []
+    for bound in outcome.table.bounds:
+        value = bound.value(outcome.runs, columns)
+        judged.append(Verdict(bound, value, value is not None and bound.holds(value)))
+    return judged
+
+
+def as_text(outcome: Outcome) -> str:
+    """The table as the terminal shows it."""
+    table = outcome.table
+    rows = [headings(table.columns, table.rows[0].label)]
+    rows += [line.cells(table.columns) for line in lines(outcome)]
+    whole = [row for row in rows if len(row) == len(rows[0])]
+    widths = [max(len(row[number]) for row in whole) for number in range(len(rows[0]))]
+    widths[0] = max(len(row[0]) for row in rows)
+    text = [f"[{table.name}] {table.title} ({outcome.rounds} rounds)"]
+    for row in rows:
+        cells = [f"{row[0]:<{widths[0]}}"]
+        cells += [f"{cell:>{width}}" for cell, width in zip(row[1:], widths[1:], strict=False)]
+        text.append("  " + "  ".join(cells).rstrip())
+    if table.note:
+        text.append(f"  {table.note}")
+    text += [f"  {verdict}" for verdict in verdicts(outcome)]
+    return "\n".join(text) + "\n"

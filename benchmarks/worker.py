@@ -1,29 +1,41 @@
-"""One subject in a process of its own: for each line read, do one round and print its result."""
+"""One Python subject in a process of its own: set up, measure, print the values as JSON.
+
+What a rival's function returns says what it is: a `Bout` is repeated until it takes long enough to be
+measured, a `Server` names its port and serves until its process is ended, values are printed as they are.
+"""
 
 from __future__ import annotations
 
-import gc
 import importlib
 import json
 import os
 import sys
 import threading
 
-from .model import Round
+from .bout import Bout, Server, measured
+from .spinner import Spinner
 
 
 def main() -> None:
-    rival, workload, args = json.loads(sys.argv[1])
-    module = importlib.import_module(f"benchmarks.rivals.{rival}")
-    one_round: Round = getattr(module, workload)(**args)
+    rival, workload, args, beside, target = json.loads(sys.argv[1])
     threading.excepthook = end_in_failure
-    # As timeit does: a collection belongs to nobody, and a million descriptors make one long.
-    gc.collect()
-    gc.disable()
-    for _ in sys.stdin:
-        print(repr(one_round()), flush=True)
-        gc.collect(0)
+    module = importlib.import_module(f"benchmarks.rivals.{rival}")
+    spinner = Spinner() if beside else None
+    subject = getattr(module, workload)(**args)
+    if isinstance(subject, Server):
+        say({"port": subject.port})
+        if spinner is not None:
+            spinner.start()
+        subject.serve()
+    elif isinstance(subject, Bout):
+        say(measured(subject, target, spinner))
+    else:
+        say(subject)
     os._exit(0)  # a million descriptors need no orderly farewell
+
+
+def say(values: dict[str, float]) -> None:
+    print(json.dumps(values), flush=True)
 
 
 def end_in_failure(args: threading.ExceptHookArgs) -> None:

@@ -19,10 +19,10 @@ static void register_end(int end)
 /* --- is it ready? -------------------------------------------------------------------------------
  */
 
-static void ready_setup(int pairs)
+static void ready_setup(char **args)
 {
-    count = pairs;
-    ends = connected_pairs(pairs);
+    operations = count = atoi(args[0]);
+    ends = connected_pairs(count, "unix");
 }
 
 static double ready_round(void)
@@ -37,27 +37,38 @@ static double ready_round(void)
     double elapsed = seconds() - start;
     for (int i = 0; i < count; i++)
         take_byte(ends[2 * i]);
-    return elapsed / count;
+    return elapsed;
+}
+
+static double ready_run(int times)
+{
+    double elapsed = 0;
+    while (times-- > 0)
+        elapsed += ready_round();
+    return elapsed;
 }
 
 /* --- register and unregister --------------------------------------------------------------------
  */
 
-static void open_close_setup(int pairs)
+enum { CALLS = 1000 };
+
+static void open_close_setup(char **args)
 {
+    (void)args;
+    operations = CALLS;
     epfd = epoll_create1(EPOLL_CLOEXEC);
-    ends = connected_pairs(pairs);
+    ends = connected_pairs(1, "unix");
 }
 
-static double open_close_round(void)
+static double open_close_run(int times)
 {
-    enum { CALLS = 100000 };
     double start = seconds();
-    for (int i = 0; i < CALLS; i++) {
+    for (int i = 0; i < times * CALLS; i++) {
         register_end(0);
         CHECK(epoll_ctl(epfd, EPOLL_CTL_DEL, ends[0], NULL) == 0);
     }
-    return (seconds() - start) / CALLS;
+    return seconds() - start;
 }
 
 /* --- ping-pong ----------------------------------------------------------------------------------
@@ -65,11 +76,17 @@ static double open_close_round(void)
 
 static int *trips_left; /* by end */
 
-static void ping_pong_setup(int pairs)
+/* pairs, kind, idle: so many more ends are registered, on which nothing comes. */
+static void ping_pong_setup(char **args)
 {
+    int pairs = atoi(args[0]), idle = atoi(args[2]);
+    operations = pairs;
     epfd = epoll_create1(EPOLL_CLOEXEC);
+    ends = connected_pairs(idle / 2, "unix");
+    for (int i = 0; i < idle / 2 * 2; i++)
+        register_end(i);
     count = 2 * pairs;
-    ends = connected_pairs(pairs);
+    ends = connected_pairs(pairs, args[1]);
     trips_left = allocate((size_t)count, sizeof *trips_left);
     for (int i = 0; i < count; i++)
         register_end(i);
@@ -86,11 +103,11 @@ static int play(int end)
     return 0; /* or it was done before, and this is the byte that came to rest */
 }
 
-static double ping_pong_round(void)
+static double ping_pong_run(int trips)
 {
-    enum { TRIPS = 100000, BATCH = 64 };
+    enum { BATCH = 64 };
     struct epoll_event events[BATCH];
-    int playing = count, trips = TRIPS / (count / 2);
+    int playing = count;
     for (int i = 0; i < count; i++)
         trips_left[i] = trips;
     double start = seconds();
@@ -104,16 +121,16 @@ static double ping_pong_round(void)
     }
     double elapsed = seconds() - start;
     for (int i = 0; i < count; i += 2)
-        take_byte(ends[i]);
-    return elapsed / ((double)trips * count / 2);
+        CHECK(take_byte(ends[i]) && !take_byte(ends[i]));
+    return elapsed;
 }
 
 int main(int argc, char **argv)
 {
     static const workload workloads[] = {
-        {"ready", ready_setup, ready_round},
-        {"open_close", open_close_setup, open_close_round},
-        {"ping_pong", ping_pong_setup, ping_pong_round},
+        {"ready", ready_setup, ready_run},
+        {"open_close", open_close_setup, open_close_run},
+        {"ping_pong", ping_pong_setup, ping_pong_run},
         {NULL, NULL, NULL},
     };
     return serve(argc, argv, workloads);

@@ -6,7 +6,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-enum { IMAGINARY = 1 << 24 }; /* also in rivals/netpoll_deadlines.py and c/core.c */
+enum { IMAGINARY = 1 << 24 }; /* also in idle.py and c/core.c */
 
 int epoll_ctl(int epfd, int op, int fd, struct epoll_event *event)
 {

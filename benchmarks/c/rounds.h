@@ -1,4 +1,4 @@
-/* What the C subjects share: the line protocol of benchmarks/harness.py and a clock. */
+/* What the C subjects share: how a workload is repeated and its result printed, and a clock. */
 #ifndef ROUNDS_H
 #define ROUNDS_H
 
@@ -6,6 +6,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,13 +15,15 @@
 #include <time.h>
 #include <unistd.h>
 
-/* A workload: setup once, then a round for each line on standard input.  A round returns the
- * seconds that one operation took. */
+/* A workload: set up once from the arguments that follow the target, then run.  `run` does it so
+ * many times and returns the seconds that took; `operations` are done each time. */
 typedef struct workload {
     const char *name;
-    void (*setup)(int size);
-    double (*round)(void);
+    void (*setup)(char **args);
+    double (*run)(int times);
 } workload;
+
+static int operations = 1; /* of one time; set by setup */
 
 static inline double seconds(void)
 {
@@ -44,13 +48,48 @@ static inline void *allocate(size_t count, size_t size)
     return memory;
 }
 
-/* So many socket pairs, all ends non-blocking; pair i has the ends 2i and 2i + 1. */
-static inline int *connected_pairs(int pairs)
+/* A connection over loopback that sends each byte at once and leaves no TIME_WAIT behind. */
+static inline void tcp_pair(int listener, int *pair)
 {
-    int *ends = allocate((size_t)pairs * 2, sizeof *ends);
-    for (int i = 0; i < pairs; i++)
-        CHECK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, &ends[2 * i]) ==
-              0);
+    struct sockaddr_in address;
+    socklen_t size = sizeof address;
+    int on = 1;
+    struct linger reset = {.l_onoff = 1, .l_linger = 0};
+    CHECK(getsockname(listener, (struct sockaddr *)&address, &size) == 0);
+    CHECK((pair[0] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) >= 0);
+    CHECK(connect(pair[0], (struct sockaddr *)&address, size) == 0);
+    CHECK((pair[1] = accept(listener, NULL, NULL)) >= 0);
+    for (int i = 0; i < 2; i++) {
+        CHECK(setsockopt(pair[i], IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) == 0);
+        CHECK(setsockopt(pair[i], SOL_SOCKET, SO_LINGER, &reset, sizeof reset) == 0);
+        CHECK(fcntl(pair[i], F_SETFL, O_NONBLOCK) == 0);
+    }
+}
+
+static inline int listen_anywhere(void)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    CHECK(listener >= 0);
+    CHECK(bind(listener, (struct sockaddr *)&address, sizeof address) == 0);
+    CHECK(listen(listener, 4096) == 0);
+    return listener;
+}
+
+/* So many pairs, "unix" or "tcp", all ends non-blocking; pair i has the ends 2i and 2i + 1. */
+static inline int *connected_pairs(int pairs, const char *kind)
+{
+    int *ends = allocate((size_t)pairs * 2 + 1, sizeof *ends);
+    int tcp = strcmp(kind, "tcp") == 0, listener = tcp ? listen_anywhere() : -1;
+    for (int i = 0; i < pairs; i++) {
+        if (tcp)
+            tcp_pair(listener, &ends[2 * i]);
+        else
+            CHECK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0,
+                             &ends[2 * i]) == 0);
+    }
+    if (tcp)
+        close(listener);
     return ends;
 }
 
@@ -68,20 +107,34 @@ static inline int take_byte(int fd)
     return n == 1;
 }
 
+/* As measured() in bout.py: repeat it until it takes about `target` seconds; what came before was
+ * the warm-up. */
+static inline void measure(const workload *w, double target)
+{
+    int times = 1;
+    double elapsed = w->run(times);
+    while (elapsed < target * 0.7) {
+        double more = 1.05 * target / (elapsed > 1e-9 ? elapsed : 1e-9);
+        int next = (int)(times * (more < 10 ? more : 10)) + 1;
+        times = next > times ? next : times + 1;
+        elapsed = w->run(times);
+    }
+    double done = (double)times * operations;
+    printf("{\"time\": %.12g, \"operations\": %.0f}\n", elapsed / done, done);
+}
+
+/* PROGRAM workload target [argument ...] */
 static inline int serve(int argc, char **argv, const workload *workloads)
 {
-    CHECK(argc == 3);
+    CHECK(argc >= 3);
     const workload *w = workloads;
     while (w->name != NULL && strcmp(w->name, argv[1]) != 0)
         w++;
     CHECK(w->name != NULL);
-    if (w->setup != NULL)
-        w->setup(atoi(argv[2]));
-    char line[64];
-    while (fgets(line, sizeof line, stdin) != NULL) {
-        printf("%.12g\n", w->round());
-        fflush(stdout);
-    }
+    w->setup(argv + 3);
+    if (w->run != NULL)
+        measure(w, atof(argv[2]));
+    fflush(stdout);
     _exit(0); /* a million descriptors need no orderly farewell */
 }
 

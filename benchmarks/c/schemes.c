@@ -73,7 +73,7 @@ static double measure(int pairs, void (*get)(end *))
 {
     static end ends[MAX_PAIRS * 2];
     pthread_t threads[MAX_PAIRS * 2];
-    int *fds = connected_pairs(pairs), trips = 20000 / pairs;
+    int *fds = connected_pairs(pairs, "unix"), trips = 20000 / pairs;
     np_poller *p;
     CHECK(np_poller_new(NULL, &p) == NP_OK);
     for (int i = 0; i < pairs * 2; i++) {

@@ -4,76 +4,133 @@ from __future__ import annotations
 
 import select
 import socket
+import threading
 from functools import partial
 from time import perf_counter
 
-from benchmarks.model import Round
-from benchmarks.pairs import connected_pairs, let_in, play_in_threads, take_out
+from benchmarks.bout import Bout, Server, listening
+from benchmarks.idle import idle_ends, resident_bytes
+from benchmarks.pairs import Gate, connected_pairs, let_in, play_in_threads, take_out
 
 
-def ready(descriptors: int) -> Round:
+def bounce(end: socket.socket, gate: Gate, trips: int) -> None:
+    gate.arrive()
+    recv, send = end.recv, end.send
+    for _ in range(trips):
+        recv(1)
+        send(b"x")
+    gate.done(trips)
+
+
+def bounce_by_deadline(end: socket.socket, gate: Gate, trips: int) -> None:
+    gate.arrive()
+    recv, send, settimeout = end.recv, end.send, end.settimeout
+    for _ in range(trips):
+        settimeout(60.0)
+        recv(1)
+        send(b"x")
+    gate.done(trips)
+
+
+def ping_pong_threads(
+    pairs: int, kind: str = "unix", cores: int | None = None, deadline: bool = False
+) -> Bout:
+    """Two threads a pair, on blocking sockets with a timeout."""
+    ends = connected_pairs(pairs, kind)
+    for pair in ends:
+        for end in pair:
+            end.settimeout(60.0)
+    loop = bounce_by_deadline if deadline else bounce
+
+    def play(trips: int) -> float:
+        gate = Gate(2 * pairs, trips)
+        players = [partial(loop, end, gate, trips) for pair in ends for end in pair]
+        elapsed = play_in_threads(ends, cores, players)
+        gate.check()
+        return elapsed
+
+    return Bout(play, pairs)
+
+
+def ready(descriptors: int) -> Bout:
     """`poll(2)` of a readable descriptor: what a socket with a timeout does before it receives."""
     pairs = connected_pairs(descriptors)
+    firsts = [first.fileno() for first, _ in pairs]
+    seconds = [second.fileno() for _, second in pairs]
     pollers = []
-    for first, _ in pairs:
+    for fd in firsts:
         poller = select.poll()
-        poller.register(first, select.POLLIN)
+        poller.register(fd, select.POLLIN)
         pollers.append(poller)
 
     def one_round() -> float:
-        let_in(pairs)
+        let_in(seconds)
         start = perf_counter()
         for poller in pollers:
             poller.poll(1000)
         elapsed = perf_counter() - start
-        take_out(pairs)
-        return elapsed / descriptors
+        take_out(firsts)
+        return elapsed
 
-    return one_round
+    return Bout(lambda times: sum(one_round() for _ in range(times)), descriptors)
 
 
-def move_timeout(calls: int) -> Round:
+def move_deadline(calls: int = 1000) -> Bout:
     """`settimeout`, which only stores a number."""
     pair = connected_pairs(1)[0]
 
-    def one_round() -> float:
-        end = pair[0]
+    def move(times: int) -> float:
+        settimeout = pair[0].settimeout
         start = perf_counter()
-        for _ in range(calls):
-            end.settimeout(7200.0)
-        return (perf_counter() - start) / calls
+        for _ in range(times * calls):
+            settimeout(7200.0)
+        return perf_counter() - start
 
-    return one_round
+    return Bout(move, calls)
 
 
-def register_unregister(calls: int) -> Round:
+def register_unregister(calls: int = 1000) -> Bout:
     """One descriptor put into and taken out of a `select.epoll`."""
     pair = connected_pairs(1)[0]
     epoll = select.epoll()
     events = select.EPOLLIN | select.EPOLLOUT | select.EPOLLRDHUP | select.EPOLLET
 
-    def one_round() -> float:
+    def do(times: int) -> float:
         fd = pair[0].fileno()
         start = perf_counter()
-        for _ in range(calls):
+        for _ in range(times * calls):
             epoll.register(fd, events)
             epoll.unregister(fd)
-        return (perf_counter() - start) / calls
+        return perf_counter() - start
 
-    return one_round
-
-
-def bounce(end: socket.socket, trips: int) -> None:
-    for _ in range(trips):
-        end.recv(1)
-        end.send(b"x")
+    return Bout(do, calls)
 
 
-def ping_pong(pairs: int, trips: int, cores: int, kind: str) -> Round:
-    """Two threads a pair, on blocking sockets with a timeout."""
-    connected = connected_pairs(pairs, kind)
-    ends = [end for pair in connected for end in pair]
-    for end in ends:
-        end.settimeout(60.0)
-    players = [partial(bounce, end, trips) for end in ends]
-    return lambda: play_in_threads(connected, cores, players) / (pairs * trips)
+def echo() -> Server:
+    """A thread a connection, with a timeout."""
+    listener = listening()
+
+    def serve_one(sock: socket.socket) -> None:
+        with sock:
+            sock.settimeout(60.0)
+            recv, sendall = sock.recv, sock.sendall
+            while data := recv(65536):
+                sendall(data)
+
+    def serve() -> None:
+        while True:
+            sock, _ = listener.accept()
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            threading.Thread(target=serve_one, args=(sock,), daemon=True).start()
+
+    return Server(listener, serve)
+
+
+def idle(count: int) -> dict[str, float]:
+    """The memory of a socket."""
+    numbers = [end.detach() for end in idle_ends(count)]
+    before = resident_bytes()
+    ends = [socket.socket(fileno=number) for number in numbers]
+    values = {"bytes": (resident_bytes() - before) / count}
+    assert len(ends) == count
+    return values

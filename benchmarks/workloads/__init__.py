@@ -1,19 +1,21 @@
-"""What is measured, one subject matter a file. Each has `ROWS`, its part of the table."""
+"""What is measured, one subject matter a file. Each has `TABLES`."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from benchmarks.model import Case, Figure
+from benchmarks.model import Table
 
-from . import core, deadlines, memory, ping_pong, ready, registration, threads
+from . import beside, churn, core, deadlines, echo, idle, ping_pong, registration, threads
 
-GROUPS: dict[str, Sequence[Case | Figure]] = {
-    "ready": ready.ROWS,
-    "deadlines": deadlines.ROWS,
-    "registration": registration.ROWS,
-    "ping_pong": ping_pong.ROWS,
-    "threads": threads.ROWS,
-    "memory": memory.ROWS,
-    "core": core.ROWS,
+GROUPS: dict[str, Sequence[Table]] = {
+    "ping_pong": ping_pong.TABLES,
+    "beside": beside.TABLES,
+    "echo": echo.TABLES,
+    "churn": churn.TABLES,
+    "deadlines": deadlines.TABLES,
+    "idle": idle.TABLES,
+    "threads": threads.TABLES,
+    "registration": registration.TABLES,
+    "core": core.TABLES,
 }

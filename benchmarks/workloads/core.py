@@ -1,39 +1,44 @@
 """The C core without Python, beside bare epoll where epoll has the operation."""
 
-from benchmarks.model import C, Case, at_most
+from __future__ import annotations
+
+from benchmarks.harness import alone
+from benchmarks.model import C, Column, Entry, Ratio, Table
+from benchmarks.table import seconds
 
 MILLION = 1_000_000
 PRELOAD = "imaginary"  # so many descriptors are not to be had
 
-ROWS = [
-    Case(
-        "C: reset+wait, ready",
-        "poll(2)",
-        C("core", "ready", 1000),
-        C("epoll", "ready", 1000),
-    ),
-    Case(
-        "C: set_deadline, 1,000,000 live, moving one",
-        "itself, 1 live",
-        C("core", "move_one", MILLION, PRELOAD),
-        C("core", "move_one", 1, PRELOAD),
-        at_most(1.5),
-    ),
-    Case(
-        "C: set_deadline, 1,000,000 live, moving each",
-        "itself, 1 live",
-        C("core", "move_each", MILLION, PRELOAD),
-        C("core", "move_each", 1, PRELOAD),
-        at_most(1.5),
-    ),
-    Case("C: open+close", "epoll_ctl add+del", C("core", "open_close"), C("epoll", "open_close")),
+
+def live(workload: str, count: int) -> Entry:
+    return Entry(f"{count:,} live", C("core", workload, (count,), PRELOAD))
+
+
+def flat(workload: str, title: str) -> Table:
+    return Table(
+        f"core-{workload.replace('_', '-')}",
+        f"C core: set_deadline, {title}",
+        (live(workload, MILLION), live(workload, 1)),
+        (Column("time", "a move", seconds),),
+        alone,
+        (Ratio(f"{MILLION:,} live", "1 live", "time", 1 / 1.5, f"C core, {title}: at most 1.5 times"),),
+    )
+
+
+TABLES = [
     *(
-        Case(
-            f"C: tokens, {pairs:,} pair{'s' * (pairs > 1)}, round trip",
-            "bare epoll",
-            C("core", "ping_pong", pairs),
-            C("epoll", "ping_pong", pairs),
+        Table(
+            f"core-ping-pong-{pairs}",
+            f"C core: tokens in ping-pong, {pairs:,} pair{'s' * (pairs > 1)}",
+            (
+                Entry("C core", C("core", "ping_pong", (pairs,))),
+                Entry("bare epoll", C("epoll", "ping_pong", (pairs, "unix", 0))),
+            ),
+            (Column("time", "a round trip", seconds),),
+            alone,
         )
         for pairs in (1, 100, 1000)
     ),
+    flat("move_one", "the same one moved again and again"),
+    flat("move_each", "each of them moved in turn"),
 ]

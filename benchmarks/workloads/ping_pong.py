@@ -1,30 +1,66 @@
-"""A byte bounced between two greenlets over a socket pair: the price of a wait that waits.
+"""A byte bounced between two greenlets, tasks or goroutines a pair: the price of a wait that waits."""
 
-Both contestants run the same loop, in two shapes: try to read and wait if that would block, or
-wait and then read.
-"""
+from __future__ import annotations
 
-from benchmarks.model import Bound, Case, Python, faster
+import resource
 
-TRIPS = 20_000  # of one round, over all its pairs
+from benchmarks.harness import alone
+from benchmarks.model import Bound, Column, Entry, Ratio, Table
+from benchmarks.table import seconds
+from benchmarks.workloads import contestants
+
+TIME = (Column("time", "a round trip", seconds),)
+SPARE = 200  # descriptors that a process needs for itself
+
+PLACES = {"unix": "socketpair", "tcp": "TCP"}
 
 
-def greenlets(pairs: int, loop: str, bound: Bound | None = None) -> Case:
-    args: dict[str, int | str] = {"pairs": pairs, "trips": TRIPS // pairs, "loop": loop}
-    return Case(
-        f"greenlets, {pairs:,} pair{'s' * (pairs > 1)}, {loop}, round trip",
-        "gevent wait_read",
-        Python("netpoll_green", "ping_pong", args),
-        Python("gevent_wait", "ping_pong", args),
-        bound,
+def as_many_pairs_as_fit(wanted: int) -> int:
+    """A pair takes two descriptors of this process's limit."""
+    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return min(wanted, (limit - SPARE) // 2 // 100 * 100) if limit != resource.RLIM_INFINITY else wanted
+
+
+def table(pairs: int, kind: str, rounds: int = 3, bounds: tuple[Bound, ...] = (), note: str = "") -> Table:
+    rows: tuple[Entry, ...] = contestants.ping_pong(pairs, kind, every_style=(pairs == 100))
+    if pairs == 1:
+        note = note or "Two threads on one core here; more of threads in a table of their own."
+    return Table(
+        f"ping-pong-{kind}-{pairs}",
+        f"ping-pong, {pairs:,} pair{'s' * (pairs > 1)}, {PLACES[kind]}",
+        rows,
+        TIME,
+        alone,
+        bounds,
+        rounds,
+        note,
     )
 
 
-ROWS = [
-    greenlets(1, "read first"),
-    greenlets(100, "read first", faster(2)),
-    greenlets(1000, "read first"),
-    greenlets(1, "wait first"),
-    greenlets(100, "wait first", faster(2)),
-    greenlets(1000, "wait first"),
+def limited(kind: str) -> Table:
+    pairs = as_many_pairs_as_fit(10_000)
+    note = "" if pairs == 10_000 else f"10,000 pairs do not fit the limit of descriptors here: {pairs:,} do."
+    return table(pairs, kind, 2, note=note)
+
+
+NETPOLL_GEVENT = Ratio(
+    "netpoll", contestants.GEVENT, "time", 3.3, "100 pairs: at least 3.3 times gevent's speed"
+)
+NETPOLL_GO = Ratio(
+    "netpoll", contestants.GO_1, "time", 1.2, "100 pairs: at least 1.2 times Go's speed, GOMAXPROCS=1"
+)
+NETPOLL_TCP = Ratio(
+    "netpoll", contestants.GEVENT, "time", 2.5, "TCP, 300 pairs: at least 2.5 times gevent's speed"
+)
+
+TABLES = [
+    table(1, "unix"),
+    table(100, "unix", 5, (NETPOLL_GEVENT, NETPOLL_GO)),
+    table(1000, "unix"),
+    limited("unix"),
+    table(1, "tcp"),
+    table(100, "tcp"),
+    table(300, "tcp", 5, (NETPOLL_TCP,)),
+    table(1000, "tcp"),
+    limited("tcp"),
 ]

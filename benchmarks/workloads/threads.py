@@ -1,31 +1,45 @@
-"""A byte bounced between two threads, which share a core or have one each.
+"""A byte bounced between two threads a pair, instead of greenlets.
 
-Over a socketpair each read of one end is an edge "writable" for the other, as AF_UNIX reports the
-room it makes whether anybody lacked room or not. netpoll registers for both modes, once, so the
-thread that drives comes back for it, which on one core is two more switches a round trip. TCP
-reports room only to those who have run out of it; the bound is for TCP.
+Two threads that wake each other share a core in one run and not in the next, if it is left to the
+kernel, and that decides more than all they do: so each row says where they run.
 """
 
-from benchmarks.model import Bound, Case, Python, at_most
+from __future__ import annotations
 
-#: No slower, as far as can be told here: two runs of one and the same program differ by as much.
-NO_SLOWER = at_most(1.05)
+from benchmarks.harness import alone
+from benchmarks.model import Arg, Column, Entry, Python, Ratio, Table
+from benchmarks.table import seconds
+
+TIME = (Column("time", "a round trip", seconds),)
+NOISE = 1.05  # two runs of one and the same program differ by as much here
+OURS, THEIRS = "netpoll", "blocking sockets, settimeout"
 
 
-def two_threads(where: str, cores: int, kind: str, bound: Bound | None = None) -> Case:
-    args: dict[str, int | str] = {"pairs": 1, "trips": 10_000, "cores": cores, "kind": kind}
-    return Case(
-        f"two threads {where}, {kind}, round trip",
-        "sockets with settimeout",
-        Python("netpoll_threads", "ping_pong", args),
-        Python("standard", "ping_pong", args),
-        bound,
+def table(pairs: int, kind: str, cores: int) -> Table:
+    args: dict[str, Arg] = {"pairs": pairs, "kind": kind, "cores": cores}
+    place = {"unix": "socketpair", "tcp": "TCP"}[kind]
+    where = {1: "on one core", 2: "on two cores"}[cores]
+    title = f"{2 * pairs} threads {where}, {place}"
+    return Table(
+        f"threads-{2 * pairs}-{kind}-{cores}",
+        f"ping-pong, {title}",
+        (
+            Entry(OURS, Python("netpoll_sockets", "ping_pong_threads", args, cores=None)),
+            Entry(THEIRS, Python("standard", "ping_pong_threads", args, cores=None)),
+        ),
+        TIME,
+        alone,
+        (
+            Ratio(
+                OURS,
+                THEIRS,
+                "time",
+                1 / NOISE,
+                f"{title}: no slower than blocking sockets (5% is noise: speed at least 0.95)",
+            ),
+        ),
+        7,
     )
 
 
-ROWS = [
-    two_threads("on one core", 1, "tcp", NO_SLOWER),
-    two_threads("on two cores", 2, "tcp", NO_SLOWER),
-    two_threads("on one core", 1, "unix"),
-    two_threads("on two cores", 2, "unix"),
-]
+TABLES = [table(pairs, kind, cores) for pairs in (1, 100) for kind in ("tcp", "unix") for cores in (1, 2)]

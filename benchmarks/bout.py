@@ -1,0 +1,68 @@
+"""What a function of `rivals/` returns, and how it is measured."""
+
+from __future__ import annotations
+
+import gc
+import math
+import socket
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import dataclass
+
+from .spinner import Spinner
+
+
+@dataclass(frozen=True)
+class Bout:
+    """Something to be done again and again: `run(n)` does it n times and returns the seconds it took.
+
+    Each time is so many `operations`. It raises if the work that was done is not the work asked for.
+    """
+
+    run: Callable[[int], float]
+    operations: int
+
+
+@dataclass(frozen=True)
+class Server:
+    """A server on a listening socket of 127.0.0.1, that `serve` never comes back from."""
+
+    listener: socket.socket
+    serve: Callable[[], object]
+
+    @property
+    def port(self) -> int:
+        port: int = self.listener.getsockname()[1]
+        return port
+
+
+def listening() -> socket.socket:
+    """The listening socket of an echo server, the same for every contestant."""
+    return socket.create_server(("127.0.0.1", 0), backlog=4096)
+
+
+def measured(bout: Bout, target: float, spinner: Spinner | None = None) -> dict[str, float]:
+    """Repeat a bout until it takes about `target` seconds: seconds an operation, and how many there were.
+
+    What ran before the last repetition was the warm-up. The interpreter's garbage is collected before
+    and not meanwhile, as timeit has it: a collection belongs to nobody.
+    """
+    gc.collect()
+    gc.disable()
+    with spinner or nullcontext():
+        times = 1
+        elapsed = bout.run(times)
+        while elapsed < target * 0.7:
+            times = next_try(times, elapsed, target)
+            if spinner is not None:
+                spinner.mark()
+            elapsed = bout.run(times)
+        values = {"time": elapsed / (times * bout.operations), "operations": times * bout.operations}
+        if spinner is not None:
+            values["spinner"] = spinner.share(elapsed)
+    return {name: float(value) for name, value in values.items()}
+
+
+def next_try(times: int, elapsed: float, target: float) -> int:
+    """How often to do it in the hope of reaching the target; ten times as often at most."""
+    return max(times + 1, math.ceil(times * min(10.0, 1.05 * target / max(elapsed, 1e-9))))

@@ -1,0 +1,288 @@
+/* Loads an echo server over TCP and measures it from outside; a process of its own, so that neither
+ * waits for the other's interpreter.
+ *
+ *   load PORT SIZE CONNECTIONS SECONDS peak         each connection sends, waits for the whole
+ * echo, sends again load PORT SIZE CONNECTIONS SECONDS open RATE    so many messages a second,
+ * whatever the server does load PORT SIZE CONNECTIONS SECONDS churn        connect, one message
+ * there and back, close, again
+ *
+ * `open` sends at random instants, independent of each other (Poisson), in turn over the
+ * connections, and takes each latency from the instant at which the message was due, not from when
+ * it could be sent: a server that stops for a while pays for everything that was due meanwhile (no
+ * coordinated omission).
+ *
+ * What comes back is compared, byte for byte, with what was sent.  The first fifth of the time is
+ * the warm-up.  Prints one line of JSON: the messages a second, percentiles of the latency in
+ * seconds, and how much of a core the load itself took.
+ */
+#include "rounds.h"
+
+#include <arpa/inet.h>
+#include <math.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/epoll.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+
+enum { BATCH = 64, ROOM = 1 << 18, SOURCES = 200 };
+
+typedef struct connection {
+    int fd;
+    bool connecting;
+    size_t to_send;  /* bytes that are due and not sent yet */
+    size_t sent;     /* of the message that is being sent */
+    size_t received; /* of the message that is coming */
+    double *due;     /* when the messages were due that are on their way: a ring */
+    size_t head, waiting, space;
+} connection;
+
+static enum { PEAK, OPEN, CHURN } mode;
+static int epfd;
+static struct sockaddr_in server;
+static size_t message;
+static char *pattern, *room;
+static connection *all;
+static int connections;
+
+/* --- what is measured ---------------------------------------------------------------------------
+ */
+
+static double begin, end; /* of the time that counts */
+static float *latencies;
+static size_t recorded, recorded_space;
+static size_t
+    outstanding; /* messages that were due in the time that counts and have not come back */
+
+static bool counts(double instant)
+{
+    return instant >= begin && instant < end;
+}
+
+static void record(double latency)
+{
+    if (recorded == recorded_space) {
+        recorded_space = recorded_space > 0 ? 2 * recorded_space : 1 << 20;
+        latencies = realloc(latencies, recorded_space * sizeof *latencies);
+        CHECK(latencies != NULL);
+    }
+    latencies[recorded++] = (float)latency;
+}
+
+static double cpu_seconds(void)
+{
+    struct rusage use;
+    CHECK(getrusage(RUSAGE_SELF, &use) == 0);
+    return (double)use.ru_utime.tv_sec + (double)use.ru_stime.tv_sec +
+           1e-6 * (double)(use.ru_utime.tv_usec + use.ru_stime.tv_usec);
+}
+
+static int ascending(const void *a, const void *b)
+{
+    float x = *(const float *)a, y = *(const float *)b;
+    return (x > y) - (x < y);
+}
+
+static double percentile(double share)
+{
+    return (double)latencies[(size_t)(share * (double)(recorded - 1))];
+}
+
+/* --- one connection -----------------------------------------------------------------------------
+ */
+
+static void push_due(connection *c, double when)
+{
+    if (c->waiting == c->space) { /* the ring is full: unroll it into one of twice the size */
+        double *larger = allocate(c->space > 0 ? 2 * c->space : 4, sizeof *larger);
+        for (size_t i = 0; i < c->waiting; i++)
+            larger[i] = c->due[(c->head + i) % c->space];
+        free(c->due);
+        c->due = larger;
+        c->head = 0;
+        c->space = c->space > 0 ? 2 * c->space : 4;
+    }
+    c->due[(c->head + c->waiting++) % c->space] = when;
+}
+
+static double pop_due(connection *c)
+{
+    CHECK(c->waiting > 0);
+    double when = c->due[c->head];
+    c->head = (c->head + 1) % c->space;
+    c->waiting--;
+    return when;
+}
+
+static void send_due(connection *c)
+{
+    while (c->to_send > 0 && !c->connecting) {
+        size_t part = message - c->sent;
+        ssize_t n = write(c->fd, pattern + c->sent, part < c->to_send ? part : c->to_send);
+        if (n < 0 && errno == EAGAIN)
+            return; /* an edge will tell */
+        CHECK(n > 0);
+        c->to_send -= (size_t)n;
+        c->sent = (c->sent + (size_t)n) % message;
+    }
+}
+
+static void ask(connection *c, double when)
+{
+    push_due(c, when);
+    c->to_send += message;
+    if (counts(when))
+        outstanding++;
+    send_due(c);
+}
+
+/* Addresses of our own in turn, as each has a port for only so many connections in TIME_WAIT. */
+static void begin_connection(connection *c)
+{
+    static unsigned source;
+    int on = 1;
+    struct sockaddr_in from = {.sin_family = AF_INET};
+    from.sin_addr.s_addr = htonl(INADDR_LOOPBACK + 1 + source++ % SOURCES);
+    CHECK((c->fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)) >= 0);
+    CHECK(setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) == 0);
+    CHECK(setsockopt(c->fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof on) == 0);
+    CHECK(bind(c->fd, (struct sockaddr *)&from, sizeof from) == 0);
+    c->connecting = connect(c->fd, (struct sockaddr *)&server, sizeof server) < 0;
+    CHECK(!c->connecting || errno == EINPROGRESS);
+    c->to_send = c->sent = c->received = 0;
+    struct epoll_event event = {.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, .data.ptr = c};
+    CHECK(epoll_ctl(epfd, EPOLL_CTL_ADD, c->fd, &event) == 0);
+}
+
+static void arrived(connection *c)
+{
+    double now = seconds(), due = pop_due(c);
+    if (counts(due))
+        outstanding--;
+    if (mode == OPEN ? counts(due) : counts(now))
+        record(now - due);
+    if (mode == CHURN) {
+        CHECK(close(c->fd) == 0);
+        begin_connection(c);
+    }
+    if (mode != OPEN)
+        ask(c, now);
+}
+
+static void receive(connection *c)
+{
+    int fd = c->fd;
+    while (c->fd == fd) {
+        ssize_t n = read(fd, room, ROOM);
+        if (n < 0 && errno == EAGAIN)
+            return;
+        CHECK(n > 0); /* or the server has hung up */
+        for (size_t done = 0; done < (size_t)n;) {
+            size_t part = message - c->received, rest = (size_t)n - done;
+            part = part < rest ? part : rest;
+            CHECK(memcmp(room + done, pattern + c->received, part) == 0);
+            done += part;
+            c->received += part;
+            if (c->received == message) {
+                c->received = 0;
+                CHECK(mode != CHURN || done == (size_t)n);
+                arrived(c);
+            }
+        }
+        if (n < ROOM)
+            return; /* what comes later is a new edge */
+    }
+}
+
+/* --- driving ------------------------------------------------------------------------------------
+ */
+
+static void look(double wait)
+{
+    struct epoll_event events[BATCH];
+    struct timespec limit = {.tv_sec = (time_t)wait, .tv_nsec = (long)(fmod(wait, 1) * 1e9)};
+    int n = epoll_pwait2(epfd, events, BATCH, &limit, NULL);
+    CHECK(n >= 0);
+    for (int i = 0; i < n; i++) {
+        connection *c = events[i].data.ptr;
+        if (c->connecting && (events[i].events & (EPOLLOUT | EPOLLERR)) != 0) {
+            int error;
+            socklen_t size = sizeof error;
+            CHECK(getsockopt(c->fd, SOL_SOCKET, SO_ERROR, &error, &size) == 0);
+            errno = error;
+            CHECK(error == 0);
+            c->connecting = false;
+        }
+        if (events[i].events & EPOLLOUT)
+            send_due(c);
+        if (events[i].events & (EPOLLIN | EPOLLRDHUP))
+            receive(c);
+    }
+}
+
+static void drive_closed(void)
+{
+    for (int i = 0; i < connections; i++)
+        ask(&all[i], seconds());
+    while (seconds() < end)
+        look(1);
+}
+
+/* Sleep while there is time, then look without sleeping: to be woken takes longer than many a gap.
+ */
+static void drive_open(double rate)
+{
+    const double WAKING = 100e-6, PATIENCE = 10;
+    double due = seconds();
+    for (int next = 0; due < end; next = (next + 1) % connections) {
+        double gap;
+        while ((gap = due - seconds()) > 0)
+            look(gap > WAKING ? gap - WAKING : 0);
+        ask(&all[next], due);
+        due -= log(1 - drand48()) / rate;
+    }
+    while (outstanding > 0 && seconds() < end + PATIENCE)
+        look(0.1);
+    CHECK(outstanding == 0);
+}
+
+int main(int argc, char **argv)
+{
+    CHECK(argc >= 6);
+    server =
+        (struct sockaddr_in){.sin_family = AF_INET, .sin_port = htons((uint16_t)atoi(argv[1]))};
+    server.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    message = (size_t)atol(argv[2]);
+    connections = atoi(argv[3]);
+    double time = atof(argv[4]);
+    mode = strcmp(argv[5], "peak") == 0 ? PEAK : strcmp(argv[5], "open") == 0 ? OPEN : CHURN;
+    CHECK(mode != OPEN || argc == 7);
+    CHECK(prctl(PR_SET_TIMERSLACK, 1) == 0);
+    srand48(1);
+
+    pattern = allocate(message, 1);
+    for (size_t i = 0; i < message; i++)
+        pattern[i] = (char)(lrand48() >> 8);
+    room = allocate(ROOM, 1);
+    all = allocate((size_t)connections, sizeof *all);
+    epfd = epoll_create1(EPOLL_CLOEXEC);
+    for (int i = 0; i < connections; i++)
+        begin_connection(&all[i]);
+
+    double start = seconds();
+    begin = start + time * 0.2;
+    end = start + time;
+    double cpu = cpu_seconds();
+    if (mode == OPEN)
+        drive_open(atof(argv[6]));
+    else
+        drive_closed();
+    cpu = (cpu_seconds() - cpu) / (seconds() - start);
+    CHECK(recorded > 0);
+    qsort(latencies, recorded, sizeof *latencies, ascending);
+    printf("{\"rate\": %.6g, \"p50\": %.6g, \"p99\": %.6g, \"p999\": %.6g, \"load\": %.4g}\n",
+           (double)recorded / (end - begin), percentile(0.5), percentile(0.99), percentile(0.999),
+           cpu);
+    fflush(stdout);
+    _exit(0); /* the server may still be writing */
+}

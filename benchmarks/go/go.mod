@@ -1,0 +1,3 @@
+module netpoll/benchmarks
+
+go 1.27

@@ -1,0 +1,71 @@
+// The contestant in Go: goroutines and blocking calls, on the poller that netpoll is modelled on.
+//
+//	rival-go WORKLOAD TARGET [ARGUMENT ...]
+//
+// repeats the workload until it takes about TARGET seconds and prints one line of JSON, as the subjects in
+// Python and in C do.  GOMAXPROCS is the harness's to set.
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"strconv"
+	"time"
+)
+
+// A bout does the work so many times and says how long it took; each time is so many operations.
+type bout struct {
+	run        func(times int) time.Duration
+	operations int
+}
+
+var bouts = map[string]func(args []string) bout{
+	"ping_pong":     pingPong,
+	"move_deadline": moveDeadline,
+}
+
+func main() {
+	workload, args := os.Args[1], os.Args[3:]
+	switch workload {
+	case "echo":
+		echo()
+	case "idle":
+		say(map[string]float64{"bytes": idle(args)})
+	default:
+		target, err := strconv.ParseFloat(os.Args[2], 64)
+		check(err)
+		say(measured(bouts[workload](args), target))
+	}
+}
+
+// As measured() in bout.py.
+func measured(b bout, target float64) map[string]float64 {
+	times := 1
+	elapsed := b.run(times).Seconds()
+	for elapsed < target*0.7 {
+		more := min(10, 1.05*target/max(elapsed, 1e-9))
+		times = max(times+1, int(float64(times)*more)+1)
+		elapsed = b.run(times).Seconds()
+	}
+	operations := float64(times * b.operations)
+	return map[string]float64{"time": elapsed / operations, "operations": operations}
+}
+
+func say(values map[string]float64) {
+	line, err := json.Marshal(values)
+	check(err)
+	fmt.Println(string(line))
+}
+
+func check(err error) {
+	if err != nil {
+		panic(err)
+	}
+}
+
+func number(text string) int {
+	value, err := strconv.Atoi(text)
+	check(err)
+	return value
+}

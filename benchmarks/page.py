@@ -1,0 +1,114 @@
+"""docs/benchmarks.md, written of the latest results: no figure that was not printed."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from pathlib import Path
+
+from . import build, results, table
+from .harness import Outcome
+from .model import Table
+from .workloads import GROUPS
+
+DOCS = build.ROOT / "docs"
+PLOTS = DOCS / "benchmarks"
+LEFT = build.HERE / "left.md"
+PROFILE = build.BUILD / "profile.txt"
+
+HEAD = """# Benchmarks
+
+<!-- Made by `make bench`; edit benchmarks/ instead. -->
+
+`make bench` runs netpoll and its rivals in turns, in one run, and writes this page. In every round each subject runs once, in a process of its own, and the order
+changes from round to round; a subject repeats its work until it takes long enough to be measured, and checks that it did what was asked: every byte bounced is
+counted, every echo compared. Figures are medians of the rounds. "netpoll is better by" is the median of the rounds' ratios, with the smallest and the largest in
+brackets: above 1, netpoll is the better. What fails is shown as failed.
+
+Everything of one thread is tied to one core, Go excepted, as its runtime has threads of its own; loads of servers run on the other core. Garbage is collected
+before each measurement and not meanwhile, except in the servers. `benchmarks/` has the code, a file a rival.
+
+Taken on:
+
+"""
+
+ABOUT = {
+    "ping_pong": "Ping-pong",
+    "beside": "Beside a thread that computes",
+    "echo": "An echo server",
+    "churn": "Connections that come and go",
+    "deadlines": "Deadlines",
+    "idle": "Idle descriptors, and memory",
+    "threads": "Threads",
+    "registration": "Opening, closing, asking",
+    "core": "The core without Python",
+}
+
+
+def write(facts: list[str]) -> bool:
+    """Write the page and its plots; False: there is not a result of every table."""
+    kept = {
+        each.name: results.load(each, facts) for tables in GROUPS.values() for each in tables
+    }
+    if missing := [name for name, outcome in kept.items() if outcome is None]:
+        print(f"docs/benchmarks.md is not written: no result of {', '.join(missing)}.")
+        return False
+    outcomes = {name: outcome for name, outcome in kept.items() if outcome is not None}
+    draw(outcomes)
+    parts = [HEAD + "\n".join(f"- {fact}" for fact in facts) + "\n", summary(outcomes)]
+    parts += [group(name, tables, outcomes) for name, tables in GROUPS.items()]
+    parts.append(what_is_left())
+    (DOCS / "benchmarks.md").write_text("\n".join(parts).rstrip() + "\n")
+    print("docs/benchmarks.md is written.")
+    return True
+
+
+def draw(outcomes: Mapping[str, Outcome]) -> None:
+    plots = importlib.import_module("benchmarks.plots").PLOTS
+    PLOTS.mkdir(exist_ok=True)
+    for name, plot in plots.items():
+        plot(outcomes, plot_of(name))
+
+
+def plot_of(name: str) -> Path:
+    return PLOTS / f"{name}.svg"
+
+
+def markdown_row(cells: list[str]) -> str:
+    return "| " + " | ".join(cells) + " |"
+
+
+def summary(outcomes: Mapping[str, Outcome]) -> str:
+    rows = ["## The bounds", "", "| bound | measured | |", "| --- | --- | --- |"]
+    for outcome in outcomes.values():
+        for verdict in table.verdicts(outcome):
+            value = "no value" if verdict.value is None else f"{verdict.value:,.2f}"
+            rows.append(markdown_row([verdict.bound.says, value, "ok" if verdict.holds else "**missed**"]))
+    return "\n".join(rows) + "\n"
+
+
+def group(name: str, tables: tuple[Table, ...] | list[Table], outcomes: Mapping[str, Outcome]) -> str:
+    parts = [f"## {ABOUT[name]}", ""]
+    if plot_of(name).exists():
+        parts += [f"![{ABOUT[name]}](benchmarks/{name}.svg)", ""]
+    parts += [one_table(outcomes[each.name]) for each in tables]
+    return "\n".join(parts)
+
+
+def one_table(outcome: Outcome) -> str:
+    each = outcome.table
+    heads = table.headings(each.columns, each.rows[0].label)
+    rows = [f"**{each.title[0].upper()}{each.title[1:]}** (`{each.name}`, {outcome.rounds} rounds)", ""]
+    rows += [markdown_row(heads), markdown_row(["---"] + ["---:"] * (len(heads) - 1))]
+    rows += [markdown_row(line.cells(each.columns)) for line in table.lines(outcome)]
+    if each.note:
+        rows += ["", each.note]
+    return "\n".join(rows) + "\n"
+
+
+def what_is_left() -> str:
+    """In words, with the profile that `make profile` printed."""
+    text = LEFT.read_text() if LEFT.exists() else ""
+    if PROFILE.exists():
+        text += "\n```\n" + PROFILE.read_text().rstrip() + "\n```\n"
+    return text

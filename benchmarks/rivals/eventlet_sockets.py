@@ -1,0 +1,106 @@
+"""eventlet's green sockets, on its epoll hub."""
+
+from __future__ import annotations
+
+import socket as standard
+import warnings
+from time import perf_counter
+
+warnings.simplefilter("ignore")  # it announces that it is deprecated
+
+import eventlet  # noqa: E402
+from eventlet.greenio import GreenSocket  # noqa: E402
+
+from benchmarks.bout import Bout, Server, listening  # noqa: E402
+from benchmarks.idle import idle_ends, resident_bytes  # noqa: E402
+from benchmarks.pairs import Gate, connected_pairs, let_in, take_out  # noqa: E402
+
+
+def bounce(end: GreenSocket, gate: Gate, trips: int) -> None:
+    gate.arrive()
+    recv, send = end.recv, end.send
+    for _ in range(trips):
+        recv(1)
+        send(b"x")
+    gate.done(trips)
+
+
+def ping_pong(pairs: int, kind: str = "unix", idle: int = 0, deadline: bool = False) -> Bout:
+    """Two greenlets a pair. A deadline for each receive is what a timeout of the socket makes."""
+    ends = [
+        (GreenSocket(first), GreenSocket(second)) for first, second in connected_pairs(pairs, kind)
+    ]
+    for pair in ends:
+        for end in pair:
+            end.settimeout(60.0 if deadline else None)
+    idlers = [GreenSocket(end) for end in idle_ends(idle)]
+    parked = [eventlet.spawn(receive, idler) for idler in idlers]
+
+    def run(trips: int) -> float:
+        assert len(parked) == idle
+        gate = Gate(2 * pairs, trips)
+        playing = [eventlet.spawn(bounce, end, gate, trips) for pair in ends for end in pair]
+        while not gate.everybody_is_here:
+            eventlet.sleep(0.005)
+        seconds = [second.fileno() for _, second in ends]
+        start = perf_counter()
+        let_in(seconds)
+        for player in playing:
+            player.wait()
+        elapsed = perf_counter() - start
+        gate.check()
+        take_out([first.fileno() for first, _ in ends])
+        return elapsed
+
+    return Bout(run, pairs)
+
+
+def receive(end: GreenSocket) -> bytes:
+    end.settimeout(None)
+    data: bytes = end.recv(1)
+    return data
+
+
+def move_deadline(calls: int = 1000) -> Bout:
+    """A fresh `eventlet.Timeout` started and cancelled."""
+
+    def move(times: int) -> float:
+        start = perf_counter()
+        for _ in range(times * calls):
+            eventlet.Timeout(7200.0).cancel()
+        return perf_counter() - start
+
+    return Bout(move, calls)
+
+
+def echo() -> Server:
+    """A greenlet a connection."""
+    listener = listening()
+
+    def serve_one(sock: GreenSocket) -> None:
+        sock.setsockopt(standard.IPPROTO_TCP, standard.TCP_NODELAY, 1)
+        recv, sendall = sock.recv, sock.sendall
+        while data := recv(65536):
+            sendall(data)
+        sock.close()
+
+    def serve() -> None:
+        server = GreenSocket(listener)
+        while True:
+            sock, _ = server.accept()
+            eventlet.spawn_n(serve_one, sock)
+
+    return Server(listener, serve)
+
+
+def idle(count: int, parked: bool) -> dict[str, float]:
+    """The memory of a socket, alone or with a greenlet parked in its receive."""
+    eventlet.sleep(0)
+    numbers = [end.detach() for end in idle_ends(count)]
+    before = resident_bytes()
+    ends = [GreenSocket(standard.socket(fileno=number)) for number in numbers]
+    if parked:
+        waiting = [eventlet.spawn(receive, end) for end in ends]
+        eventlet.sleep(0.1)
+        assert not any(waiter.dead for waiter in waiting)
+    return {"bytes": (resident_bytes() - before) / count}

@@ -1,0 +1,148 @@
+"""netpoll.socket in greenlets, and in threads."""
+
+from __future__ import annotations
+
+import socket as standard
+from functools import partial
+from time import perf_counter
+
+import netpoll
+from netpoll import green, socket
+
+from benchmarks.bout import Bout, Server, listening
+from benchmarks.idle import IMAGINARY, idle_ends, resident_bytes
+from benchmarks.pairs import Gate, connected_pairs, let_in, play_in_threads, take_out
+
+
+def adopt(end: standard.socket) -> socket.socket:
+    """The same descriptor as one of netpoll's sockets."""
+    adopted = socket.socket(fileno=end.detach())
+    adopted.settimeout(None)
+    return adopted
+
+
+def bounce(end: socket.socket, gate: Gate, trips: int) -> None:
+    gate.arrive()
+    recv, send = end.recv, end.send
+    for _ in range(trips):
+        recv(1)
+        send(b"x")
+    gate.done(trips)
+
+
+def bounce_by_deadline(end: socket.socket, gate: Gate, trips: int) -> None:
+    gate.arrive()
+    recv, send, set_read_deadline = end.recv, end.send, end.set_read_deadline
+    for _ in range(trips):
+        set_read_deadline(60.0)
+        recv(1)
+        send(b"x")
+    gate.done(trips)
+
+
+def ping_pong(
+    pairs: int, kind: str = "unix", idle: int = 0, imaginary: int = 0, deadline: bool = False
+) -> Bout:
+    """Two greenlets a pair. `idle` more are parked in a receive of their own; `imaginary` descriptors
+    are open, each with a deadline, and nobody waits on them."""
+    green.get_hub()  # so that all descriptors are opened on its poller
+    ends = [(adopt(first), adopt(second)) for first, second in connected_pairs(pairs, kind)]
+    idlers = [adopt(end) for end in idle_ends(idle)]
+    opened = [netpoll.open(IMAGINARY + number) for number in range(imaginary)]
+    for number, desc in enumerate(opened):
+        desc.set_deadline(3600 + number / 1000)
+    loop = bounce_by_deadline if deadline else bounce
+    parked: list[green.Greenlet[bytes]] = []
+
+    def play(trips: int) -> float:
+        while len(parked) < len(idlers):
+            parked.append(green.spawn(idlers[len(parked)].recv, 1))
+        assert len(opened) == imaginary
+        gate = Gate(2 * pairs, trips)
+        playing = [green.spawn(loop, end, gate, trips) for pair in ends for end in pair]
+        while not gate.everybody_is_here:
+            green.sleep(0.005)
+        seconds = [second.fileno() for _, second in ends]
+        start = perf_counter()
+        let_in(seconds)
+        for player in playing:
+            player.join()
+        elapsed = perf_counter() - start
+        gate.check()
+        take_out([first.fileno() for first, _ in ends])
+        return elapsed
+
+    return Bout(lambda trips: green.run(play, trips), pairs)
+
+
+def ping_pong_threads(pairs: int, kind: str = "unix", cores: int | None = None) -> Bout:
+    """Two threads a pair, each operation with a timeout."""
+    ends = [(adopt(first), adopt(second)) for first, second in connected_pairs(pairs, kind)]
+    for pair in ends:
+        for end in pair:
+            end.settimeout(60.0)
+
+    def play(trips: int) -> float:
+        gate = Gate(2 * pairs, trips)
+        players = [partial(bounce, end, gate, trips) for pair in ends for end in pair]
+        elapsed = play_in_threads(ends, cores, players)
+        gate.check()
+        return elapsed
+
+    return Bout(play, pairs)
+
+
+def move_deadline(calls: int = 1000) -> Bout:
+    """The read deadline of a socket, moved forward again and again."""
+    first, second = (adopt(end) for end in connected_pairs(1)[0])
+
+    def move(times: int) -> float:
+        set_read_deadline = first.set_read_deadline
+        start = perf_counter()
+        for _ in range(times * calls):
+            set_read_deadline(7200.0)
+        elapsed = perf_counter() - start
+        assert second.fileno() >= 0
+        return elapsed
+
+    return Bout(move, calls)
+
+
+def echo() -> Server:
+    """A greenlet a connection."""
+    listener = listening()
+
+    def serve_one(sock: socket.socket) -> None:
+        with sock:
+            recv, sendall = sock.recv, sock.sendall
+            while data := recv(65536):
+                sendall(data)
+
+    def serve() -> None:
+        server = adopt(listener)
+        while True:
+            sock, _ = server.accept()
+            sock.setsockopt(standard.IPPROTO_TCP, standard.TCP_NODELAY, 1)
+            green.spawn(serve_one, sock)
+
+    return Server(listener, lambda: green.run(serve))
+
+
+def idle(count: int, parked: bool) -> dict[str, float]:
+    """The memory of an open socket, alone or with a greenlet parked in its receive."""
+    green.get_hub()
+    numbers = [end.detach() for end in idle_ends(count)]
+
+    def fill() -> float:
+        before = resident_bytes()
+        ends = [socket.socket(fileno=number) for number in numbers]
+        for end in ends:
+            end.settimeout(None)
+            end.set_read_deadline(3600.0)
+        if parked:
+            waiting = [green.spawn(end.recv, 1) for end in ends]
+            green.sleep(0.1)
+            assert not any(waiter.dead for waiter in waiting)
+        return (resident_bytes() - before) / count
+
+    return {"bytes": green.run(fill)}

@@ -1,0 +1,61 @@
+"""One CPU-bound Python thread, such as a program has that computes while it serves."""
+
+from __future__ import annotations
+
+import threading
+from time import perf_counter
+from types import TracebackType
+
+CHUNK = 1000
+
+
+class Spinner:
+    """A thread that computes in pure Python and counts how far it got."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._stop = False
+        self._at_mark = 0
+        self._alone = self._speed_alone()
+        self._thread = threading.Thread(target=self._spin, daemon=True)
+
+    def _speed_alone(self) -> float:
+        start = perf_counter()
+        while (elapsed := perf_counter() - start) < 0.05:
+            self._chunk()
+        return self._count / elapsed
+
+    def _chunk(self) -> None:
+        number = 0
+        while number < CHUNK:
+            number += 1
+        self._count += 1
+
+    def _spin(self) -> None:
+        while not self._stop:
+            self._chunk()
+
+    def start(self) -> None:
+        self._thread.start()
+        self.mark()
+
+    def mark(self) -> None:
+        """From here on its progress counts."""
+        self._at_mark = self._count
+
+    def share(self, elapsed: float) -> float:
+        """The share of its own speed that it had since the mark."""
+        return (self._count - self._at_mark) / elapsed / self._alone
+
+    def __enter__(self) -> Spinner:
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._stop = True
+        self._thread.join()

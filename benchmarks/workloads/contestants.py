@@ -1,0 +1,79 @@
+"""Who takes part in the workloads that all can do, by the names that the tables show."""
+
+from __future__ import annotations
+
+from benchmarks.model import Arg, C, Entry, Go, Python
+
+GEVENT = "gevent"
+GO_1 = "Go, GOMAXPROCS=1"
+UVLOOP = "uvloop, protocol"
+
+
+def ping_pong(
+    pairs: int,
+    kind: str = "unix",
+    idle: int = 0,
+    deadline: bool = False,
+    every_style: bool = False,
+    cores: int | None = 1,
+) -> tuple[Entry, ...]:
+    """All contestants; of asyncio and uvloop the quickest style, or every style, and of netpoll and
+    gevent the descriptors' `wait` and `wait_read` too."""
+    args: dict[str, Arg] = {"pairs": pairs, "kind": kind}
+    extra: dict[str, Arg] = {"idle": idle, "deadline": deadline}
+
+    def py(rival: str, workload: str = "ping_pong", **more: Arg) -> Python:
+        return Python(rival, workload, args | more, cores=cores)
+
+    def on_asyncio(loop: str, style: str) -> Entry:
+        return Entry(f"{loop}, {style}", py("asyncio_loop", loop=loop, style=style, **extra))
+
+    rows = [Entry("netpoll", py("netpoll_sockets", **extra))]
+    if every_style:
+        rows.append(Entry("netpoll, PollDesc.wait", py("netpoll_desc")))
+    rows.append(Entry(GEVENT, py("gevent_sockets", **extra)))
+    if every_style:
+        rows.append(Entry("gevent, wait_read", py("gevent_sockets", "ping_pong_wait_read")))
+    for loop in "asyncio", "uvloop":
+        styles = ("streams", "sock", "protocol") if every_style else ("protocol",)
+        rows += [on_asyncio(loop, style) for style in styles]
+    rows += [
+        Entry("trio", py("trio_sockets", **extra)),
+        Entry("eventlet", py("eventlet_sockets", **extra)),
+    ]
+    if pairs <= 100 and not idle:
+        threads = py("standard", "ping_pong_threads", deadline=deadline)
+        rows.append(Entry("threads, settimeout", threads))
+    if cores is not None:  # without a Python thread beside it
+        go: tuple[Arg, ...] = (pairs, kind, idle, "deadline" if deadline else "none")
+        rows += [
+            Entry(GO_1, Go("ping_pong", go)),
+            Entry("Go", Go("ping_pong", go, procs=None)),
+        ]
+        if not deadline:
+            rows.append(Entry("C on epoll", C("epoll", "ping_pong", (pairs, kind, idle))))
+    return tuple(rows)
+
+
+def echo_servers(beside: bool = False) -> tuple[Entry, ...]:
+    """Every echo server; beside a Python thread only those in Python."""
+    rows = [
+        Entry("netpoll", Python("netpoll_sockets", "echo")),
+        Entry(GEVENT, Python("gevent_sockets", "echo")),
+        Entry("asyncio, streams", Python("asyncio_loop", "echo", {"loop": "asyncio", "style": "streams"})),
+        Entry(
+            "asyncio, protocol", Python("asyncio_loop", "echo", {"loop": "asyncio", "style": "protocol"})
+        ),
+        Entry("uvloop, streams", Python("asyncio_loop", "echo", {"loop": "uvloop", "style": "streams"})),
+        Entry(UVLOOP, Python("asyncio_loop", "echo", {"loop": "uvloop", "style": "protocol"})),
+        Entry("trio", Python("trio_sockets", "echo")),
+        Entry("eventlet", Python("eventlet_sockets", "echo")),
+        Entry("threads, settimeout", Python("standard", "echo")),
+    ]
+    if not beside:
+        rows += [
+            Entry(GO_1, Go("echo", cores=1)),
+            Entry("Go", Go("echo", procs=None)),
+            Entry("C on epoll", C("echo", "echo")),
+        ]
+    return tuple(rows)
