@@ -1,7 +1,7 @@
 """`python -m benchmarks`: every rival in the same run; exit status 1 when a bound is missed.
 
-The result of each table is kept in build/bench/results, and when there is one of every table, taken on
-this machine with these versions, docs/benchmarks.md is written of them.
+The result of each table is kept in build/bench/results, and when there is one of every table,
+taken on this machine with these versions, docs/benchmarks.md is written of them.
 """
 
 from __future__ import annotations
@@ -29,14 +29,22 @@ def arguments() -> argparse.Namespace:
         metavar="group|table",
         help=f"run only these groups ({', '.join(GROUPS)}) or tables (by their name in brackets)",
     )
-    parser.add_argument("--rounds", type=int, help="rounds of each table, instead of its own number")
     parser.add_argument(
-        "--only", metavar="ROWS", help="only rows that contain one of these words, separated by commas"
+        "--rounds", type=int, help="rounds of each table, instead of its own number"
     )
     parser.add_argument(
-        "--quick", action="store_true", help="one short round: shows that all runs, and proves nothing"
+        "--only",
+        metavar="ROWS",
+        help="only rows that contain one of these words, separated by commas",
     )
-    parser.add_argument("--page", action="store_true", help="only write the page, of the results kept")
+    parser.add_argument(
+        "--quick",
+        action="store_true",
+        help="one short round: shows that all runs, and proves nothing",
+    )
+    parser.add_argument(
+        "--page", action="store_true", help="only write the page, of the results kept"
+    )
     chosen = parser.parse_args()
     if chosen.rounds is not None and chosen.rounds < 1:
         parser.error("--rounds must be at least 1")
@@ -73,7 +81,14 @@ def with_rows(whole: Table, words: str | None) -> Table:
         if bound.ours in labels and getattr(bound, "theirs", bound.ours) in labels
     )
     return Table(
-        whole.name, whole.title, rows, whole.columns, whole.measure, bounds, whole.rounds, whole.note
+        whole.name,
+        whole.title,
+        rows,
+        whole.columns,
+        whole.measure,
+        bounds,
+        whole.rounds,
+        whole.note,
     )
 
 

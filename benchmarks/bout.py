@@ -14,9 +14,9 @@ from .spinner import Spinner
 
 @dataclass(frozen=True)
 class Bout:
-    """Something to be done again and again: `run(n)` does it n times and returns the seconds it took.
+    """Something to be done again and again: `run(n)` does it n times and returns its seconds.
 
-    Each time is so many `operations`. It raises if the work that was done is not the work asked for.
+    Each time is so many `operations`. It raises if the work done is not the work asked for.
     """
 
     run: Callable[[int], float]
@@ -42,10 +42,10 @@ def listening() -> socket.socket:
 
 
 def measured(bout: Bout, target: float, spinner: Spinner | None = None) -> dict[str, float]:
-    """Repeat a bout until it takes about `target` seconds: seconds an operation, and how many there were.
+    """Repeat a bout until it takes about `target` seconds: an operation's seconds, how many.
 
-    What ran before the last repetition was the warm-up. The interpreter's garbage is collected before
-    and not meanwhile, as timeit has it: a collection belongs to nobody.
+    What ran before the last repetition was the warm-up. Garbage is collected before and not
+    meanwhile, as timeit has it: a collection belongs to nobody.
     """
     gc.collect()
     gc.disable()
@@ -57,7 +57,10 @@ def measured(bout: Bout, target: float, spinner: Spinner | None = None) -> dict[
             if spinner is not None:
                 spinner.mark()
             elapsed = bout.run(times)
-        values = {"time": elapsed / (times * bout.operations), "operations": times * bout.operations}
+        values = {
+            "time": elapsed / (times * bout.operations),
+            "operations": times * bout.operations,
+        }
         if spinner is not None:
             values["spinner"] = spinner.share(elapsed)
     return {name: float(value) for name, value in values.items()}

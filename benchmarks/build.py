@@ -80,5 +80,7 @@ def _run(command: list[str], target: Path, folder: Path, environment: dict[str, 
     except OSError as error:
         raise BuildFailed(f"{command[0]}: {error.strerror}") from None
     if result.returncode != 0:
-        raise BuildFailed(f"{target.name}: {(result.stderr.splitlines() or ['no reason given'])[0]}")
+        raise BuildFailed(
+            f"{target.name}: {(result.stderr.splitlines() or ['no reason given'])[0]}"
+        )
     return target

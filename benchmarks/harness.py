@@ -10,7 +10,8 @@ import json
 import os
 import random
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import IO
 
@@ -37,22 +38,27 @@ def environment_of(subject: Subject) -> dict[str, str]:
 
 def start(subject: Subject, target: float, beside: bool = False) -> subprocess.Popen[str]:
     """The process of a subject, tied to its cores."""
-    cores = subject.cores
+    with tied(sorted(os.sched_getaffinity(0))[: subject.cores]):
+        return subprocess.Popen(
+            subject.command(beside, target),
+            cwd=build.ROOT,
+            env=environment_of(subject),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
 
-    def tie() -> None:
-        if cores is not None:
-            os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:cores])
 
-    return subprocess.Popen(
-        subject.command(beside, target),
-        cwd=build.ROOT,
-        env=environment_of(subject),
-        preexec_fn=tie,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+@contextmanager
+def tied(cores: Iterable[int]) -> Iterator[None]:
+    """Processes started meanwhile run on these cores."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, cores)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
 
 
 def last_words(process: subprocess.Popen[str], complaint: str) -> str:
@@ -94,9 +100,11 @@ def alone(subject: Subject, target: float) -> Values:
     return run(subject, target)
 
 
-def with_and_without(measure: Callable[[Subject, float, bool], Values], metric: str) -> Callable[[Subject, float], Values]:
-    """A measure: the subject alone, then beside one CPU-bound Python thread; `kept` is the share of its
-    speed that remains, `metric` being a time, or a rate if its name is `rate`."""
+def with_and_without(
+    measure: Callable[[Subject, float, bool], Values], metric: str
+) -> Callable[[Subject, float], Values]:
+    """A measure: the subject alone, then beside one CPU-bound Python thread. `kept` is the share of
+    its speed that remains; `metric` is a time, or a rate if its name is `rate`."""
 
     def both(subject: Subject, target: float) -> Values:
         without = measure(subject, target, False)

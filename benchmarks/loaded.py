@@ -1,7 +1,7 @@
 """Measures of a server that is loaded from outside, by `c/load.c` in a process of its own.
 
-A server of one thread is tied to the first core and the load to the second; Go with as many threads as
-cores has both, and shares one with the load.
+A server of one thread is tied to the first core and the load to the second; Go with as many
+threads as cores has both, and shares one with the load.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from . import build
-from .harness import SubjectFailed, last_words, line_of, start, values_in
+from .harness import SubjectFailed, last_words, line_of, start, tied, values_in
 from .model import Subject, Values
 
 CONNECTIONS = 64
@@ -52,22 +52,26 @@ class LoadFailed(Exception):
 
 def load(port: int, size: int, seconds: float, mode: str, rate: float | None = None) -> Values:
     """:raises LoadFailed: a connection was lost, an echo was wrong or never came."""
-    command = [str(build.c_program("load")), str(port), str(size), str(CONNECTIONS), str(seconds), mode]
+    command = [
+        str(build.c_program("load")),
+        str(port),
+        str(size),
+        str(CONNECTIONS),
+        str(seconds),
+        mode,
+    ]
     if rate is not None:
         command.append(str(rate))
     try:
-        done = subprocess.run(
-            command, capture_output=True, text=True, timeout=LOAD_LIMIT, check=False, preexec_fn=tie_load
-        )
+        with tied([max(os.sched_getaffinity(0))]):
+            done = subprocess.run(
+                command, capture_output=True, text=True, timeout=LOAD_LIMIT, check=False
+            )
     except subprocess.TimeoutExpired:
         raise LoadFailed(f"load hung for {LOAD_LIMIT:g} s") from None
     if done.returncode != 0:
         raise LoadFailed(f"load: {done.stderr.strip() or done.returncode}")
     return values_in(done.stdout)
-
-
-def tie_load() -> None:
-    os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
 
 
 def echo(size: int) -> Callable[[Subject, float], Values]:

@@ -21,7 +21,8 @@ def description() -> list[str]:
     return [
         f"{processor()}, {os.cpu_count()} cores{virtual()}, {memory:.0f} GiB",
         f"{platform.system()} {platform.release()}, at most {limit:,} descriptors a process",
-        f"{platform.python_implementation()} {platform.python_version()}, {go_version()}, {compiler()}",
+        f"{platform.python_implementation()} {platform.python_version()}",
+        f"{go_version()}, {compiler()}",
         ", ".join(f"{name} {version(name)}" for name in PACKAGES),
     ]
 

@@ -1,10 +1,11 @@
 """The vocabulary of the benchmarks.
 
-A *subject* is one contestant doing one workload, in a process of its own that prints what it measured as
-one line of JSON (or, a server, that serves until it is ended). A *table* sets subjects that do the same
-work beside each other: every round runs each of them once, so that whatever else the machine does falls
-on all, and a ratio is the median of the rounds' ratios. A *bound* says what a ratio or a value must be.
-The files in `workloads/` are lists of tables; those in `rivals/`, `go/` and `c/` are the contestants.
+A *subject* is one contestant doing one workload, in a process of its own that prints what it
+measured as one line of JSON (or, a server, that serves until it is ended). A *table* sets subjects
+that do the same work beside each other: every round runs each of them once, so that whatever else
+the machine does falls on all, and a ratio is the median of the rounds' ratios. A *bound* says what
+a ratio or a value must be. The files in `workloads/` are lists of tables; those in `rivals/`, `go/`
+and `c/` are the contestants.
 """
 
 from __future__ import annotations
@@ -51,12 +52,17 @@ class C:
 
     def command(self, beside: bool, target: float) -> list[str]:
         assert not beside, "there is no Python thread in a C program"
-        return [str(build.c_program(self.program)), self.workload, str(target), *map(str, self.args)]
+        return [
+            str(build.c_program(self.program)),
+            self.workload,
+            str(target),
+            *map(str, self.args),
+        ]
 
 
 @dataclass(frozen=True)
 class Go:
-    """A workload of the program in benchmarks/go. It is never tied to a core: its runtime has helper threads."""
+    """A workload of the program in benchmarks/go; not tied to a core: its runtime has threads."""
 
     workload: str
     args: tuple[Arg, ...] = ()

@@ -20,13 +20,16 @@ HEAD = """# Benchmarks
 
 <!-- Made by `make bench`; edit benchmarks/ instead. -->
 
-`make bench` runs netpoll and its rivals in turns, in one run, and writes this page. In every round each subject runs once, in a process of its own, and the order
-changes from round to round; a subject repeats its work until it takes long enough to be measured, and checks that it did what was asked: every byte bounced is
-counted, every echo compared. Figures are medians of the rounds. "netpoll is better by" is the median of the rounds' ratios, with the smallest and the largest in
+`make bench` runs netpoll and its rivals in turns, in one run, and writes this page. In every round
+each subject runs once, in a process of its own, and the order changes from round to round. A
+subject repeats its work until it takes long enough to be measured, and checks that it did what was
+asked: every byte bounced is counted, every echo compared. Figures are medians of the rounds.
+"netpoll is better by" is the median of the rounds' ratios, with the smallest and the largest in
 brackets: above 1, netpoll is the better. What fails is shown as failed.
 
-Everything of one thread is tied to one core, Go excepted, as its runtime has threads of its own; loads of servers run on the other core. Garbage is collected
-before each measurement and not meanwhile, except in the servers. `benchmarks/` has the code, a file a rival.
+Everything of one thread is tied to one core, Go excepted, as its runtime has threads of its own;
+the loads of servers run on the other core. Garbage is collected before each measurement and not
+meanwhile, except in the servers. `benchmarks/` has the code, a file a rival.
 
 Taken on:
 
@@ -47,9 +50,7 @@ ABOUT = {
 
 def write(facts: list[str]) -> bool:
     """Write the page and its plots; False: there is not a result of every table."""
-    kept = {
-        each.name: results.load(each, facts) for tables in GROUPS.values() for each in tables
-    }
+    kept = {each.name: results.load(each, facts) for tables in GROUPS.values() for each in tables}
     if missing := [name for name, outcome in kept.items() if outcome is None]:
         print(f"docs/benchmarks.md is not written: no result of {', '.join(missing)}.")
         return False
@@ -83,11 +84,15 @@ def summary(outcomes: Mapping[str, Outcome]) -> str:
     for outcome in outcomes.values():
         for verdict in table.verdicts(outcome):
             value = "no value" if verdict.value is None else f"{verdict.value:,.2f}"
-            rows.append(markdown_row([verdict.bound.says, value, "ok" if verdict.holds else "**missed**"]))
+            rows.append(
+                markdown_row([verdict.bound.says, value, "ok" if verdict.holds else "**missed**"])
+            )
     return "\n".join(rows) + "\n"
 
 
-def group(name: str, tables: tuple[Table, ...] | list[Table], outcomes: Mapping[str, Outcome]) -> str:
+def group(
+    name: str, tables: tuple[Table, ...] | list[Table], outcomes: Mapping[str, Outcome]
+) -> str:
     parts = [f"## {ABOUT[name]}", ""]
     if plot_of(name).exists():
         parts += [f"![{ABOUT[name]}](benchmarks/{name}.svg)", ""]
@@ -98,7 +103,10 @@ def group(name: str, tables: tuple[Table, ...] | list[Table], outcomes: Mapping[
 def one_table(outcome: Outcome) -> str:
     each = outcome.table
     heads = table.headings(each.columns, each.rows[0].label)
-    rows = [f"**{each.title[0].upper()}{each.title[1:]}** (`{each.name}`, {outcome.rounds} rounds)", ""]
+    rows = [
+        f"**{each.title[0].upper()}{each.title[1:]}** (`{each.name}`, {outcome.rounds} rounds)",
+        "",
+    ]
     rows += [markdown_row(heads), markdown_row(["---"] + ["---:"] * (len(heads) - 1))]
     rows += [markdown_row(line.cells(each.columns)) for line in table.lines(outcome)]
     if each.note:

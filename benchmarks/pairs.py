@@ -1,9 +1,9 @@
 """Connected pairs, and the work that every contestant does on them.
 
-Both ends of a pair run the same loop: read a byte, write a byte. All ends are parked in their reads before
-the clock starts; then one byte a pair is let in and bounces until each end has read `trips` times. That
-makes `trips` round trips a pair, and leaves the byte with the end where it was let in, from where it is
-taken: a byte too many or too few is an error, so every contestant has done the same work.
+Both ends of a pair run the same loop: read a byte, write a byte. All ends are parked in their reads
+before the clock starts; then one byte a pair is let in and bounces until each end has read `trips`
+times. That makes `trips` round trips a pair, and leaves the byte with the end where it was let in,
+from where it is taken: a byte too many or too few is an error, so all have done the same work.
 """
 
 from __future__ import annotations
@@ -17,7 +17,9 @@ from time import perf_counter
 
 Pair = tuple[socket.socket, socket.socket]
 
-RESET_ON_CLOSE = struct.pack("ii", 1, 0)  # so that ten thousand connections leave no TIME_WAIT behind
+RESET_ON_CLOSE = struct.pack(
+    "ii", 1, 0
+)  # so that ten thousand connections leave no TIME_WAIT behind
 
 
 def connected_pairs(count: int, kind: str = "unix") -> list[Pair]:
@@ -47,7 +49,7 @@ def tcp_pairs(count: int) -> list[Pair]:
 
 
 def let_in(seconds: Sequence[int]) -> None:
-    """Write each pair's byte to the descriptors of its second ends: the first ends become readable."""
+    """Write a byte to each second end of a pair: the first ends become readable."""
     for fd in seconds:
         os.write(fd, b"x")
 
@@ -96,8 +98,9 @@ def play_in_threads(
 ) -> float:
     """Run each player in a thread; the seconds from letting the bytes in to the end.
 
-    The threads are tied to so many cores in turn, or left to the kernel. Left to it, two threads that
-    wake each other share a core in one run and not in the next, and that decides more than all they do.
+    The threads are tied to so many cores in turn, or left to the kernel. Left to it, two threads
+    that wake each other share a core in one run and not in the next, and that decides more than
+    all they do.
     """
     cpus = sorted(os.sched_getaffinity(0))
 
@@ -109,7 +112,8 @@ def play_in_threads(
 
     started = threading.Barrier(len(players) + 1)
     threads = [
-        threading.Thread(target=tied, args=(player, number)) for number, player in enumerate(players)
+        threading.Thread(target=tied, args=(player, number))
+        for number, player in enumerate(players)
     ]
     for thread in threads:
         thread.start()

@@ -55,7 +55,9 @@ def bars(
     rows = [line for line in table.lines(outcome) if line.failure is None][::-1]
     values = [line.values[metric] for line in rows]
     ours = outcome.table.rows[0].label
-    colours = [OURS if line.label.startswith("netpoll") or line.label == ours else RIVALS for line in rows]
+    colours = [
+        OURS if line.label.startswith("netpoll") or line.label == ours else RIVALS for line in rows
+    ]
     drawn = axes.barh([line.label for line in rows], values, color=colours)
     axes.bar_label(drawn, [f" {show(value)}" for value in values], fontsize=8)
     if log:
@@ -79,7 +81,9 @@ def ping_pong(outcomes: Outcomes, target: Path) -> None:
         for label, colour in COLOURS.items():
             points = sorted(series.get(label, []))
             width = 2.5 if label == "netpoll" else 1.2
-            axes.plot(*zip(*points, strict=True), "o-", label=label, color=colour, linewidth=width, ms=3)
+            axes.plot(
+                *zip(*points, strict=True), "o-", label=label, color=colour, linewidth=width, ms=3
+            )
         axes.set(xscale="log", yscale="log", title=title, xlabel="pairs")
         ticks = [1, 3, 10, 30, 100]
         axes.set_yticks(ticks, [str(tick) for tick in ticks])

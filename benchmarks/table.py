@@ -38,7 +38,7 @@ def times(value: float) -> str:
 
 @dataclass(frozen=True)
 class Line:
-    """One row. `values` are medians, `ratio` that of the first column: how many times better we are."""
+    """One row. `values` are medians; `ratio`: how many times better we are, in the first column."""
 
     label: str
     values: dict[str, float]
@@ -54,12 +54,19 @@ class Line:
             column.show(value) if (value := self.values[column.metric]) == value else ""
             for column in columns
         ]
-        ratio = "" if self.ratio is None else f"{times(self.ratio)} ({self.low:.2f}-{self.high:.2f})"
+        ratio = (
+            "" if self.ratio is None else f"{times(self.ratio)} ({self.low:.2f}-{self.high:.2f})"
+        )
         return [self.label, shown[0], ratio, *shown[1:]]
 
 
 def headings(columns: tuple[Column, ...], ours: str) -> list[str]:
-    return ["", columns[0].heading, f"{ours} is better by", *(column.heading for column in columns[1:])]
+    return [
+        "",
+        columns[0].heading,
+        f"{ours} is better by",
+        *(column.heading for column in columns[1:]),
+    ]
 
 
 def lines(outcome: Outcome) -> Iterator[Line]:

@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"runtime/debug"
 	"strconv"
 	"strings"
 	"time"
@@ -64,6 +65,7 @@ func echoOne(conn net.Conn) {
 // idle is the memory of a connection, alone or with a goroutine parked in its read.
 func idle(args []string) float64 {
 	count, parked := number(args[0]), args[1] == "parked"
+	debug.FreeOSMemory()
 	before := residentBytes()
 	pairs := connectedPairs(count/2, "unix")
 	if parked {
@@ -74,6 +76,7 @@ func idle(args []string) float64 {
 		}
 		time.Sleep(100 * time.Millisecond)
 	}
+	debug.FreeOSMemory()
 	used := float64(residentBytes()-before) / float64(count)
 	check(pairs[0][0].Close()) // they lived until here
 	return used

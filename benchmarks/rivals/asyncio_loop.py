@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Callable
+from contextlib import suppress
 from time import perf_counter
 from typing import Any
 
 from benchmarks.bout import Bout, Server, listening
-from benchmarks.idle import idle_ends, resident_bytes
+from benchmarks.idle import idle_ends, idle_numbers, resident_bytes
 from benchmarks.pairs import Gate, Pair, connected_pairs, let_in, take_out
 
 
@@ -29,9 +30,9 @@ class Idler(asyncio.Protocol):
 
 
 def ping_pong(
-    loop: str, style: str, pairs: int, kind: str = "unix", idle: int = 0, deadline: bool = False
+    loop: str, style: str, pairs: int, kind: str, *, idle: int = 0, deadline: bool = False
 ) -> Bout:
-    """`style`: streams, sock (sock_recv and sock_sendall), protocol; only the last has deadlines."""
+    """`style`: streams, sock (sock_recv, sock_sendall), protocol; only the last has deadlines."""
     assert style == "protocol" or not deadline
     event_loop = new_loop(loop)
     play = {"streams": streams, "sock": socks, "protocol": protocols}[style]
@@ -241,9 +242,10 @@ class Echo(asyncio.Protocol):
 
 
 async def echo_stream(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    while data := await reader.read(65536):
-        writer.write(data)
-        await writer.drain()
+    with suppress(OSError):
+        while data := await reader.read(65536):
+            writer.write(data)
+            await writer.drain()
     writer.close()
 
 
@@ -268,10 +270,8 @@ def echo(loop: str, style: str) -> Server:
 def idle(loop: str, count: int, parked: bool) -> dict[str, float]:
     """The memory of a connection: a protocol's, or a stream's with a task parked in its read."""
     event_loop = new_loop(loop)
-    ends = idle_ends(count)
-    numbers = [end.detach() for end in ends]
+    numbers = idle_numbers(count)
     tasks: set[asyncio.Task[bytes]] = set()
-    ends.clear()
 
     async def fill() -> float:
         before = resident_bytes()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket as standard
 import warnings
+from contextlib import suppress
 from time import perf_counter
 
 warnings.simplefilter("ignore")  # it announces that it is deprecated
@@ -12,7 +13,7 @@ import eventlet  # noqa: E402
 from eventlet.greenio import GreenSocket  # noqa: E402
 
 from benchmarks.bout import Bout, Server, listening  # noqa: E402
-from benchmarks.idle import idle_ends, resident_bytes  # noqa: E402
+from benchmarks.idle import idle_ends, idle_numbers, resident_bytes  # noqa: E402
 from benchmarks.pairs import Gate, connected_pairs, let_in, take_out  # noqa: E402
 
 
@@ -80,8 +81,9 @@ def echo() -> Server:
     def serve_one(sock: GreenSocket) -> None:
         sock.setsockopt(standard.IPPROTO_TCP, standard.TCP_NODELAY, 1)
         recv, sendall = sock.recv, sock.sendall
-        while data := recv(65536):
-            sendall(data)
+        with suppress(OSError):
+            while data := recv(65536):
+                sendall(data)
         sock.close()
 
     def serve() -> None:
@@ -96,7 +98,7 @@ def echo() -> Server:
 def idle(count: int, parked: bool) -> dict[str, float]:
     """The memory of a socket, alone or with a greenlet parked in its receive."""
     eventlet.sleep(0)
-    numbers = [end.detach() for end in idle_ends(count)]
+    numbers = idle_numbers(count)
     before = resident_bytes()
     ends = [GreenSocket(standard.socket(fileno=number)) for number in numbers]
     if parked:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket as standard
+from contextlib import suppress
 from time import perf_counter
 
 import gevent
@@ -12,7 +13,7 @@ from gevent.server import StreamServer
 from gevent.socket import wait_read
 
 from benchmarks.bout import Bout, Server, listening
-from benchmarks.idle import idle_ends, resident_bytes
+from benchmarks.idle import idle_ends, idle_numbers, resident_bytes
 from benchmarks.pairs import Gate, connected_pairs, let_in, take_out
 
 
@@ -102,7 +103,7 @@ def ready(descriptors: int) -> Bout:
         for fd in firsts:
             wait_read(fd)
         elapsed = perf_counter() - start
-        take_out(firsts)
+        take_out([first.fileno() for first, _ in pairs])
         return elapsed
 
     return Bout(lambda times: sum(one_round() for _ in range(times)), descriptors)
@@ -130,8 +131,9 @@ def echo() -> Server:
         with sock:
             sock.setsockopt(standard.IPPROTO_TCP, standard.TCP_NODELAY, 1)
             recv, sendall = sock.recv, sock.sendall
-            while data := recv(65536):
-                sendall(data)
+            with suppress(OSError):
+                while data := recv(65536):
+                    sendall(data)
 
     server = StreamServer(adopt(listener.dup()), serve_one)
     return Server(listener, server.serve_forever)
@@ -140,7 +142,7 @@ def echo() -> Server:
 def idle(count: int, parked: bool) -> dict[str, float]:
     """The memory of a socket, alone or with a greenlet parked in its receive."""
     gevent.get_hub()
-    numbers = [end.detach() for end in idle_ends(count)]
+    numbers = idle_numbers(count)
     before = resident_bytes()
     ends = [socket.socket(fileno=number) for number in numbers]
     if parked:

@@ -58,7 +58,6 @@ def ready(descriptors: int) -> Bout:
     poller = Poller()
     pairs = connected_pairs(descriptors)
     opened = [poller.open(first) for first, _ in pairs]
-    firsts = [first.fileno() for first, _ in pairs]
     seconds = [second.fileno() for _, second in pairs]
 
     def one_round() -> float:
@@ -73,7 +72,7 @@ def ready(descriptors: int) -> Bout:
         for desc in opened:
             desc.wait(READ)
         end = perf_counter()
-        take_out(firsts)
+        take_out([first.fileno() for first, _ in pairs])
         return end - collected + reset - start
 
     return Bout(lambda times: sum(one_round() for _ in range(times)), descriptors)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket as standard
+from contextlib import suppress
 from functools import partial
 from time import perf_counter
 
@@ -10,7 +11,7 @@ import netpoll
 from netpoll import green, socket
 
 from benchmarks.bout import Bout, Server, listening
-from benchmarks.idle import IMAGINARY, idle_ends, resident_bytes
+from benchmarks.idle import IMAGINARY, idle_ends, idle_numbers, resident_bytes
 from benchmarks.pairs import Gate, connected_pairs, let_in, play_in_threads, take_out
 
 
@@ -43,8 +44,8 @@ def bounce_by_deadline(end: socket.socket, gate: Gate, trips: int) -> None:
 def ping_pong(
     pairs: int, kind: str = "unix", idle: int = 0, imaginary: int = 0, deadline: bool = False
 ) -> Bout:
-    """Two greenlets a pair. `idle` more are parked in a receive of their own; `imaginary` descriptors
-    are open, each with a deadline, and nobody waits on them."""
+    """Two greenlets a pair. `idle` more are parked in a receive of their own; `imaginary`
+    descriptors are open, each with a deadline, and nobody waits on them."""
     green.get_hub()  # so that all descriptors are opened on its poller
     ends = [(adopt(first), adopt(second)) for first, second in connected_pairs(pairs, kind)]
     idlers = [adopt(end) for end in idle_ends(idle)]
@@ -115,8 +116,9 @@ def echo() -> Server:
     def serve_one(sock: socket.socket) -> None:
         with sock:
             recv, sendall = sock.recv, sock.sendall
-            while data := recv(65536):
-                sendall(data)
+            with suppress(OSError):
+                while data := recv(65536):
+                    sendall(data)
 
     def serve() -> None:
         server = adopt(listener)
@@ -131,7 +133,7 @@ def echo() -> Server:
 def idle(count: int, parked: bool) -> dict[str, float]:
     """The memory of an open socket, alone or with a greenlet parked in its receive."""
     green.get_hub()
-    numbers = [end.detach() for end in idle_ends(count)]
+    numbers = idle_numbers(count)
 
     def fill() -> float:
         before = resident_bytes()

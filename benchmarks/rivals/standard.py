@@ -5,11 +5,12 @@ from __future__ import annotations
 import select
 import socket
 import threading
+from contextlib import suppress
 from functools import partial
 from time import perf_counter
 
 from benchmarks.bout import Bout, Server, listening
-from benchmarks.idle import idle_ends, resident_bytes
+from benchmarks.idle import idle_numbers, resident_bytes
 from benchmarks.pairs import Gate, connected_pairs, let_in, play_in_threads, take_out
 
 
@@ -69,7 +70,7 @@ def ready(descriptors: int) -> Bout:
         for poller in pollers:
             poller.poll(1000)
         elapsed = perf_counter() - start
-        take_out(firsts)
+        take_out([first.fileno() for first, _ in pairs])
         return elapsed
 
     return Bout(lambda times: sum(one_round() for _ in range(times)), descriptors)
@@ -114,8 +115,9 @@ def echo() -> Server:
         with sock:
             sock.settimeout(60.0)
             recv, sendall = sock.recv, sock.sendall
-            while data := recv(65536):
-                sendall(data)
+            with suppress(OSError):
+                while data := recv(65536):
+                    sendall(data)
 
     def serve() -> None:
         while True:
@@ -128,7 +130,7 @@ def echo() -> Server:
 
 def idle(count: int) -> dict[str, float]:
     """The memory of a socket."""
-    numbers = [end.detach() for end in idle_ends(count)]
+    numbers = idle_numbers(count)
     before = resident_bytes()
     ends = [socket.socket(fileno=number) for number in numbers]
     values = {"bytes": (resident_bytes() - before) / count}

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import socket as standard
+from contextlib import suppress
 from time import perf_counter
 
 import trio
 from trio import socket
 
 from benchmarks.bout import Bout, Server, listening
-from benchmarks.idle import idle_ends, resident_bytes
+from benchmarks.idle import idle_ends, idle_numbers, resident_bytes
 from benchmarks.pairs import Gate, connected_pairs, let_in, take_out
 
 
@@ -84,11 +85,12 @@ def echo() -> Server:
     async def serve_one(sock: socket.SocketType) -> None:
         with sock:
             recv, send = sock.recv, sock.send
-            while data := await recv(65536):
-                sent = await send(data)
-                while sent < len(data):
-                    data = data[sent:]
+            with suppress(OSError):
+                while data := await recv(65536):
                     sent = await send(data)
+                    while sent < len(data):
+                        data = data[sent:]
+                        sent = await send(data)
 
     async def serve() -> None:
         listener.setblocking(False)
@@ -104,14 +106,12 @@ def echo() -> Server:
 
 def idle(count: int, parked: bool) -> dict[str, float]:
     """The memory of a socket, alone or with a task parked in its receive."""
-    numbers = [end.detach() for end in idle_ends(count)]
+    numbers = idle_numbers(count)
 
     async def fill() -> float:
         async with trio.open_nursery() as nursery:
             before = resident_bytes()
-            ends = [
-                socket.from_stdlib_socket(standard.socket(fileno=number)) for number in numbers
-            ]
+            ends = [socket.from_stdlib_socket(standard.socket(fileno=number)) for number in numbers]
             if parked:
                 for end in ends:
                     nursery.start_soon(end.recv, 1)

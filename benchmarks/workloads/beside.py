@@ -1,8 +1,8 @@
-"""The same workloads beside one CPU-bound Python thread of the same process, and what it leaves of them.
+"""The same workloads beside one CPU-bound Python thread of the same process, and what it leaves.
 
-Nobody is tied to a core here, except the echo servers, whose load has the other one. A thread that computes and one that
-waits share one interpreter lock: each can have half at most, and the last column tells what the
-computing thread kept of its own.
+Nobody is tied to a core here, except the echo servers, whose load has the other one. A thread that
+computes and one that waits share one interpreter lock: each can have half at most, and the last
+column tells what the computing thread kept of its own.
 """
 
 from __future__ import annotations

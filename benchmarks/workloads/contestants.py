@@ -12,6 +12,7 @@ UVLOOP = "uvloop, protocol"
 def ping_pong(
     pairs: int,
     kind: str = "unix",
+    *,
     idle: int = 0,
     deadline: bool = False,
     every_style: bool = False,
@@ -60,11 +61,18 @@ def echo_servers(beside: bool = False) -> tuple[Entry, ...]:
     rows = [
         Entry("netpoll", Python("netpoll_sockets", "echo")),
         Entry(GEVENT, Python("gevent_sockets", "echo")),
-        Entry("asyncio, streams", Python("asyncio_loop", "echo", {"loop": "asyncio", "style": "streams"})),
         Entry(
-            "asyncio, protocol", Python("asyncio_loop", "echo", {"loop": "asyncio", "style": "protocol"})
+            "asyncio, streams",
+            Python("asyncio_loop", "echo", {"loop": "asyncio", "style": "streams"}),
         ),
-        Entry("uvloop, streams", Python("asyncio_loop", "echo", {"loop": "uvloop", "style": "streams"})),
+        Entry(
+            "asyncio, protocol",
+            Python("asyncio_loop", "echo", {"loop": "asyncio", "style": "protocol"}),
+        ),
+        Entry(
+            "uvloop, streams",
+            Python("asyncio_loop", "echo", {"loop": "uvloop", "style": "streams"}),
+        ),
         Entry(UVLOOP, Python("asyncio_loop", "echo", {"loop": "uvloop", "style": "protocol"})),
         Entry("trio", Python("trio_sockets", "echo")),
         Entry("eventlet", Python("eventlet_sockets", "echo")),

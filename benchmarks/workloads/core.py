@@ -21,7 +21,15 @@ def flat(workload: str, title: str) -> Table:
         (live(workload, MILLION), live(workload, 1)),
         (Column("time", "a move", seconds),),
         alone,
-        (Ratio(f"{MILLION:,} live", "1 live", "time", 1 / 1.5, f"C core, {title}: at most 1.5 times"),),
+        (
+            Ratio(
+                f"{MILLION:,} live",
+                "1 live",
+                "time",
+                1 / 1.5,
+                f"C core, {title}: at most 1.5 times",
+            ),
+        ),
     )
 
 

@@ -29,10 +29,18 @@ def flat(workload: str, title: str) -> Table:
         tuple(live(workload, count) for count in (MILLION, 100_000, 1000, 1)),
         TIME,
         alone,
-        (Ratio(most, "1 live", "time", 1 / 1.5, f"{title}: 1,000,000 live cost at most 1.5 times 1 live"),),
+        (
+            Ratio(
+                most,
+                "1 live",
+                "time",
+                1 / 1.5,
+                f"{title}: 1,000,000 live cost at most 1.5 times 1 live",
+            ),
+        ),
         5,
-        "Descriptors that the kernel does not know (benchmarks/c/imaginary.c): epoll_ctl does nothing for them, "
-        "the core and its callers do all that they do for real ones.",
+        "The kernel does not know these descriptors (benchmarks/c/imaginary.c): epoll_ctl does "
+        "nothing for them, the core and its callers do all that they do for real ones.",
     )
 
 
@@ -75,7 +83,8 @@ TABLES = [
             ),
         ),
         5,
-        "Go computes the instant by time.Now().Add, netpoll from seconds; the first descriptor is an imaginary one.",
+        "Go computes the instant by time.Now().Add, netpoll from seconds. asyncio and uvloop "
+        "cancel a call_later and make it anew; the PollDesc's descriptor is an imaginary one.",
     ),
     flat("move_one", "the same one moved again and again"),
     flat("move_each", "each of them moved in turn"),

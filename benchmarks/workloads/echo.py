@@ -22,7 +22,13 @@ SIZES = {64: "64 B", 4096: "4 KiB", 65536: "64 KiB"}
 
 def bounds(size: int) -> tuple[Bound, ...]:
     return tuple(
-        Ratio("netpoll", rival, "half p99", 1.0, f"echo, {SIZES[size]}: p99 at half the peak below {who}'s")
+        Ratio(
+            "netpoll",
+            rival,
+            "half p99",
+            1.0,
+            f"echo, {SIZES[size]}: p99 at half the peak below {who}'s",
+        )
         for who, rival in (("gevent", contestants.GEVENT), ("uvloop", contestants.UVLOOP))
     )
 
@@ -36,8 +42,9 @@ TABLES = [
         loaded.echo(size),
         bounds(size),
         3,
-        "Half of the peak is half of each server's own; there messages are sent at random instants and "
-        "latencies count from when they were due. The last column is how much of its core the load took at peak.",
+        "Half of the peak is half of each server's own; there messages are sent at random instants "
+        "(Poisson) and latencies count from when they were due. The last column is how much of its "
+        "core the load took at peak.",
     )
     for size in SIZES
 ]

@@ -20,7 +20,8 @@ def among(idle: int) -> Table:
         contestants.ping_pong(100, idle=idle),
         TIME,
         alone,
-        note="Real sockets, each with a greenlet, task or goroutine parked in its read, where there are such.",
+        note="Real sockets, each with a greenlet, task or goroutine parked in its read; asyncio's "
+        "and uvloop's have a protocol instead, C's are registered.",
     )
 
 
@@ -68,7 +69,7 @@ TABLES = [
             ),
         ),
         7,
-        "The pairs are real, the idle descriptors unknown to the kernel (benchmarks/c/imaginary.c).",
+        "The pairs are real, the kernel does not know the idle ones (benchmarks/c/imaginary.c).",
     ),
     Table(
         "memory-descriptor",
@@ -98,8 +99,8 @@ TABLES = [
         "connection",
         "memory of an open connection, nobody waiting",
         (*connections(parked=False), Entry("socket.socket", py("standard"))),
-        f"By the growth of the process over {REAL:,} real sockets. netpoll's have a deadline; asyncio's are a transport and a "
-        "protocol, which read; what the kernel holds is not counted.",
+        f"By the growth of the process over {REAL:,} real sockets; what the kernel holds is not "
+        "counted. netpoll's have a deadline; asyncio's are a transport and a protocol, which read.",
     ),
     memory(
         "parked",

@@ -1,4 +1,4 @@
-"""A byte bounced between two greenlets, tasks or goroutines a pair: the price of a wait that waits."""
+"""A byte bounced between two greenlets, tasks or goroutines: what a wait that waits costs."""
 
 from __future__ import annotations
 
@@ -18,10 +18,16 @@ PLACES = {"unix": "socketpair", "tcp": "TCP"}
 def as_many_pairs_as_fit(wanted: int) -> int:
     """A pair takes two descriptors of this process's limit."""
     limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return min(wanted, (limit - SPARE) // 2 // 100 * 100) if limit != resource.RLIM_INFINITY else wanted
+    return (
+        min(wanted, (limit - SPARE) // 2 // 100 * 100)
+        if limit != resource.RLIM_INFINITY
+        else wanted
+    )
 
 
-def table(pairs: int, kind: str, rounds: int = 3, bounds: tuple[Bound, ...] = (), note: str = "") -> Table:
+def table(
+    pairs: int, kind: str, rounds: int = 3, bounds: tuple[Bound, ...] = (), note: str = ""
+) -> Table:
     rows: tuple[Entry, ...] = contestants.ping_pong(pairs, kind, every_style=(pairs == 100))
     if pairs == 1:
         note = note or "Two threads on one core here; more of threads in a table of their own."
@@ -39,7 +45,11 @@ def table(pairs: int, kind: str, rounds: int = 3, bounds: tuple[Bound, ...] = ()
 
 def limited(kind: str) -> Table:
     pairs = as_many_pairs_as_fit(10_000)
-    note = "" if pairs == 10_000 else f"10,000 pairs do not fit the limit of descriptors here: {pairs:,} do."
+    note = (
+        ""
+        if pairs == 10_000
+        else f"10,000 pairs do not fit the limit of descriptors here: {pairs:,} do."
+    )
     return table(pairs, kind, 2, note=note)
 
 
@@ -47,7 +57,11 @@ NETPOLL_GEVENT = Ratio(
     "netpoll", contestants.GEVENT, "time", 3.3, "100 pairs: at least 3.3 times gevent's speed"
 )
 NETPOLL_GO = Ratio(
-    "netpoll", contestants.GO_1, "time", 1.2, "100 pairs: at least 1.2 times Go's speed, GOMAXPROCS=1"
+    "netpoll",
+    contestants.GO_1,
+    "time",
+    1.2,
+    "100 pairs: at least 1.2 times Go's speed, GOMAXPROCS=1",
 )
 NETPOLL_TCP = Ratio(
     "netpoll", contestants.GEVENT, "time", 2.5, "TCP, 300 pairs: at least 2.5 times gevent's speed"

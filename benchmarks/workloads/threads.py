@@ -42,4 +42,6 @@ def table(pairs: int, kind: str, cores: int) -> Table:
     )
 
 
-TABLES = [table(pairs, kind, cores) for pairs in (1, 100) for kind in ("tcp", "unix") for cores in (1, 2)]
+TABLES = [
+    table(pairs, kind, cores) for pairs in (1, 100) for kind in ("tcp", "unix") for cores in (1, 2)
+]
