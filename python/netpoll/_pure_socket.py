@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import _socket
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
 from netpoll._fd import FD, READ, WRITE
@@ -60,18 +60,17 @@ class SocketBase(socket.socket):
         return self._call(WRITE, flags, super().send, data, flags)
 
     def sendall(self, data: Any, flags: int = 0, /) -> None:
-        view = memoryview(data).cast("B")
+        view = _bytes_of(data)
         send = super().send
         done = 0
 
         def send_all() -> None:
             nonlocal done
-            while done < len(view):
+            while True:  # even nothing is sent, to meet the errors
                 done += send(view[done:], flags)
+                if done >= len(view):
+                    break
 
-        if not view:
-            send_all()
-            return
         self._call(WRITE, flags, send_all)
 
     def sendto(self, data: Any, *rest: Any) -> int:
@@ -83,6 +82,7 @@ class SocketBase(socket.socket):
         def sendmsg(
             self, buffers: Any, ancdata: Any = (), flags: int = 0, address: Any = None, /
         ) -> int:
+            buffers, ancdata = _again(buffers), _again(ancdata)
             return self._call(WRITE, flags, super().sendmsg, buffers, ancdata, flags, address)
 
         def recvmsg(
@@ -93,4 +93,17 @@ class SocketBase(socket.socket):
         def recvmsg_into(
             self, buffers: Any, ancbufsize: int = 0, flags: int = 0, /
         ) -> tuple[int, list[Any], int, Any]:
-            return self._call(READ, flags, super().recvmsg_into, buffers, ancbufsize, flags)
+            receive = super().recvmsg_into
+            return self._call(READ, flags, receive, _again(buffers), ancbufsize, flags)
+
+
+def _bytes_of(data: Any) -> memoryview:
+    view = memoryview(data)
+    if not view.c_contiguous:
+        raise BufferError("memoryview: underlying buffer is not C-contiguous")
+    return view.cast("B")
+
+
+def _again(things: Any) -> Any:
+    """An iterator serves one attempt only; what is no iterable is for the attempt to refuse."""
+    return list(things) if isinstance(things, Iterator) else things

@@ -34,8 +34,10 @@ import socket as _std
 import time
 import types
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from socket import *  # noqa: F403
+from socket import AddressFamily, AddressInfo, MsgFlag, SocketKind  # noqa: F401
 from typing import Any, TypeVar, cast
 
 from netpoll import _errors
@@ -45,6 +47,10 @@ from netpoll._parking import gate
 from netpoll._pure_socket import SocketBase
 
 __all__ = list(_std.__all__)
+
+# Private names too: other modules of the standard library use them, and so do its own functions,
+# some of which run with our globals, below.
+globals().update({name: value for name, value in vars(_std).items() if name not in globals()})
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -78,7 +84,7 @@ class socket(SocketBase):  # type: ignore[no-redef]
 
     def settimeout(self, value: float | None, /) -> None:
         """Seconds that each operation may take; None: for ever; 0: none waits."""
-        self._fd.timeout = None if value is None else _timeout(value)
+        self._set_timeout(None if value is None else _timeout(value))
 
     def gettimeout(self) -> float | None:
         """What `settimeout` set."""
@@ -86,7 +92,14 @@ class socket(SocketBase):  # type: ignore[no-redef]
 
     def setblocking(self, flag: bool, /) -> None:
         """`settimeout(None)`, or `settimeout(0)`."""
-        self._fd.timeout = None if flag else 0.0
+        waits = operator.index(flag) != 0
+        super().setblocking(False)  # an error if the number is not open
+        self._set_timeout(None if waits else 0.0)
+
+    def _set_timeout(self, value: float | None) -> None:
+        if self._fd.closed:
+            raise _errors.closed(self._fd.number)
+        self._fd.timeout = value
 
     def getblocking(self) -> bool:
         """Is the timeout another than 0?"""
@@ -191,11 +204,13 @@ class socket(SocketBase):  # type: ignore[no-redef]
         if not hasattr(os, "sendfile"):
             raise _give_up("os.sendfile() is not available on this platform")
         number, size = _regular_file(file)
+        if not size:
+            return 0
         if self._fd.timeout == 0:
             raise ValueError("non-blocking sockets are not supported")
         total = 0
         try:
-            while size and (count is None or total < count):
+            while count is None or total < count:
                 part = min(size if count is None else count - total, 2**30)
                 try:
                     sent = self._send_part(number, offset + total, part)
@@ -226,7 +241,8 @@ class socket(SocketBase):  # type: ignore[no-redef]
         number = super().detach()
         self._fd.detach()
         if number >= 0 and self._fd.timeout is None:
-            os.set_blocking(number, True)
+            with suppress(OSError):  # the number was closed by others
+                os.set_blocking(number, True)
         return number
 
 
@@ -264,7 +280,7 @@ def _with_our_class(function: F) -> F:
     """The standard module's own function, with our class where it says `socket`."""
     made = types.FunctionType(
         function.__code__,
-        {**vars(_std), **_OURS},
+        globals(),
         function.__name__,
         function.__defaults__,
         function.__closure__,
@@ -272,13 +288,9 @@ def _with_our_class(function: F) -> F:
     made.__doc__ = function.__doc__
     made.__kwdefaults__ = function.__kwdefaults__
     made.__module__ = __name__
-    _OURS[function.__name__] = made
     return cast(F, made)
 
 
-_OURS: dict[str, Any] = {"socket": socket, "SocketType": socket}
-
-SocketType = socket  # type: ignore[misc, assignment]
 fromfd = _with_our_class(_std.fromfd)
 socketpair = _with_our_class(_std.socketpair)
 create_connection = _with_our_class(_std.create_connection)
