@@ -1,0 +1,233 @@
+"""What stands where in a test module of CPython: its sockets, its threads.
+
+`SOCKETS` has the modules that can stand for `socket`; `put_into` puts one of them into a test
+module, together with what the place where it runs asks for:
+
+* `threads`: the test and its client thread run as they are.
+* `hubs`: the same threads, and each runs in a greenlet hub of its own.
+* `greenlets`: the test and its client are two greenlets of one thread.  An operation that blocks
+  the thread would never see the other side move, so it shows as a hang.
+"""
+
+from __future__ import annotations
+
+import _thread
+import queue
+import select
+import socket
+import threading
+import time
+import types
+from collections.abc import Callable
+from typing import Any
+
+PLACES = ("threads", "hubs", "greenlets")
+
+
+def _with_class(kind: type[socket.socket]) -> types.ModuleType:
+    """The standard module, with another class where it says `socket`."""
+    module = types.ModuleType("socket")
+    vars(module).update({k: v for k, v in vars(socket).items() if not k.startswith("__")})
+    module.__dict__.update(__all__=socket.__all__, __file__=socket.__file__)
+    for name in ("fromfd", "socketpair", "create_connection", "create_server"):
+        old = getattr(socket, name)
+        new = types.FunctionType(old.__code__, vars(module), name, old.__defaults__)
+        new.__kwdefaults__ = old.__kwdefaults__
+        setattr(module, name, new)
+    module.__dict__["socket"] = kind
+    return module
+
+
+def _standard() -> types.ModuleType:
+    return socket
+
+
+def _subclass() -> types.ModuleType:
+    """The least that a drop-in can be."""
+
+    class Subclass(socket.socket):
+        __slots__ = ()
+
+        def accept(self) -> tuple[socket.socket, Any]:
+            number, address = self._accept()  # type: ignore[attr-defined]
+            sock = type(self)(self.family, self.type, self.proto, fileno=number)
+            if socket.getdefaulttimeout() is None and self.gettimeout():
+                sock.setblocking(True)
+            return sock, address
+
+    return _with_class(Subclass)
+
+
+def _netpoll() -> types.ModuleType:
+    import netpoll.socket
+
+    return netpoll.socket
+
+
+def _lossy() -> types.ModuleType:
+    """Loses the last byte of what is long enough."""
+
+    class Lossy(socket.socket):
+        __slots__ = ()
+
+        def sendall(self, data: Any, flags: int = 0) -> None:
+            super().sendall(data[:-1] if len(data) > 8 else data, flags)
+
+    return _with_class(Lossy)
+
+
+def _deaf() -> types.ModuleType:
+    """Never times out: what shows as a hang, not as a failure."""
+
+    class Deaf(socket.socket):
+        __slots__ = ()
+
+        def settimeout(self, value: float | None) -> None:
+            super().settimeout(value if value == 0 else None)
+
+    return _with_class(Deaf)
+
+
+#: Names of the modules that can stand for `socket`.
+SOCKETS: dict[str, Callable[[], types.ModuleType]] = {
+    "standard": _standard,
+    "subclass": _subclass,
+    "netpoll": _netpoll,
+    "lossy": _lossy,
+    "deaf": _deaf,
+}
+
+
+def put_into(module: types.ModuleType, sockets: str, place: str) -> None:
+    """Replace the module's names.  Where it runs in greenlets, `run_in` must be around it."""
+    names: dict[str, Any] = {} if sockets == "standard" else {"socket": SOCKETS[sockets]()}
+    if place == "hubs":
+        names["thread"] = _Proxy(_thread, start_new_thread=_start_hub)
+        names["threading"] = _Proxy(threading, Thread=_HubThread)
+    elif place == "greenlets":
+        names["thread"] = _Proxy(_thread, start_new_thread=_start_greenlet)
+        names["threading"] = _Proxy(threading, Thread=_GreenThread, Event=_GreenEvent)
+        names["queue"] = queue
+        names["time"] = _Proxy(time, sleep=_green_sleep)
+        names["select"] = _Proxy(select, select=_green_select)
+    for name, value in names.items():
+        if hasattr(module, name):
+            setattr(module, name, value)
+
+
+def run_in(place: str, function: Callable[[], None]) -> None:
+    """Run the tests there."""
+    if place == "threads":
+        function()
+        return
+    from netpoll import green
+
+    green.run(function)
+
+
+class _Proxy(types.ModuleType):
+    """A module with some names replaced."""
+
+    def __init__(self, module: types.ModuleType, **names: Any) -> None:
+        super().__init__(module.__name__)
+        vars(self).update(vars(module))
+        vars(self).update(names)
+
+
+# --- hubs -----------------------------------------------------------------------------------------
+
+
+def _start_hub(function: Callable[..., object], args: tuple[Any, ...]) -> int:
+    from netpoll import green
+
+    return _thread.start_new_thread(lambda: _but_exit(green.run, function, *args), ())
+
+
+def _but_exit(function: Callable[..., object], *args: Any) -> None:
+    """`thread.exit` ends the side that calls it, not the hub."""
+    try:
+        function(*args)
+    except SystemExit:
+        pass
+
+
+class _HubThread(threading.Thread):
+    def run(self) -> None:
+        from netpoll import green
+
+        green.run(super().run)
+
+
+# --- greenlets ------------------------------------------------------------------------------------
+
+
+def _green_sleep(seconds: float) -> None:
+    from netpoll import green
+
+    green.sleep(seconds)
+
+
+def _start_greenlet(function: Callable[..., object], args: tuple[Any, ...]) -> Any:
+    from netpoll import green
+
+    return green.spawn(_but_exit, function, *args)
+
+
+class _GreenThread:
+    """threading.Thread, as far as the tests use it."""
+
+    def __init__(self, target: Callable[..., object], args: tuple[Any, ...] = ()) -> None:
+        self._target = target
+        self._args = args
+        self._greenlet: Any = None
+
+    def start(self) -> None:
+        from netpoll import green
+
+        self._greenlet = green.spawn(self._target, *self._args)
+
+    def join(self, timeout: float | None = None) -> None:
+        self._greenlet.join(timeout)
+
+    def is_alive(self) -> bool:
+        return self._greenlet is not None and not self._greenlet.dead
+
+
+class _GreenEvent:
+    """threading.Event between greenlets of one thread."""
+
+    def __init__(self) -> None:
+        self._flag = False
+
+    def is_set(self) -> bool:
+        return self._flag
+
+    def set(self) -> None:
+        self._flag = True
+
+    def clear(self) -> None:
+        self._flag = False
+
+    def wait(self, timeout: float | None = None) -> bool:
+        _wait_for(self.is_set, timeout)
+        return self._flag
+
+
+def _wait_for(condition: Callable[[], bool], timeout: float | None) -> None:
+    end = None if timeout is None else time.monotonic() + timeout
+    while not condition() and (end is None or time.monotonic() < end):
+        _green_sleep(0.0005)
+
+
+def _green_select(
+    r: list[Any], w: list[Any], x: list[Any], timeout: float | None = None
+) -> tuple[list[Any], list[Any], list[Any]]:
+    ready: tuple[list[Any], list[Any], list[Any]] = ([], [], [])
+
+    def look() -> bool:
+        nonlocal ready
+        ready = select.select(r, w, x, 0)
+        return any(ready)
+
+    _wait_for(look, timeout)
+    return ready
