@@ -7,7 +7,7 @@
 WINDOWS := build/windows
 WINDOWS_PYTHON := tests/windows/python.sh $(WINDOWS)
 WINDOWS_CC := x86_64-w64-mingw32-gcc
-WINDOWS_CORE := $(filter-out csrc/posixfd.c csrc/backend_epoll.c csrc/backend_kqueue.c csrc/backend_poll.c,\
+WINDOWS_CORE := $(filter-out csrc/posixfd.c csrc/alone.c csrc/backend_epoll.c csrc/backend_kqueue.c csrc/backend_poll.c,\
     $(wildcard csrc/*.c))
 
 .PHONY: test-windows test-windows-c wheel-windows install-windows

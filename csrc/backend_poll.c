@@ -294,19 +294,6 @@ static void give_copy(poll_kernel *k, copy *c)
     free(c->tags);
 }
 
-static int call_poll(struct pollfd *pfds, nfds_t n, int64_t timeout)
-{
-#ifdef __linux__
-    struct timespec ts = {.tv_sec = timeout / 1000000000, .tv_nsec = timeout % 1000000000};
-    int rc = ppoll(pfds, n, timeout < 0 ? NULL : &ts, NULL);
-#else
-    const int64_t day = 86400 * INT64_C(1000);
-    int64_t ms = timeout / 1000000 >= day ? day : (timeout + 999999) / 1000000;
-    int rc = poll(pfds, n, timeout < 0 ? -1 : (int)ms);
-#endif
-    return rc < 0 ? -errno : rc;
-}
-
 /* An error or a hang-up is news for both modes; what is not armed any more has been reported. */
 static bool report(poll_kernel *k, const struct pollfd *pfd, uint64_t tag, np_event *out)
 {
@@ -354,7 +341,7 @@ static int poll_poll(void *kernel, np_event *events, int max, int64_t timeout, b
     if (rc < 0)
         return rc;
 
-    rc = call_poll(c.pfds, n, timeout);
+    rc = np_poll_fds(c.pfds, n, timeout);
 
     if (rc > 0 && c.pfds[0].revents) {
         np_wakefd_drain(&k->wake);

@@ -13,6 +13,7 @@
 
 static np_mutex registry_lock = NP_MUTEX_INIT;
 static np_link registry = {&registry, &registry};
+np_atomic32 np_forks;
 
 #define EACH_POLLER(p)                                                                             \
     for (np_link *l = registry.next;                                                               \
@@ -80,6 +81,7 @@ static void reset_in_child(np_poller *p)
 static void after_fork_in_child(void)
 {
     np_poller *p = NULL;
+    np_inc(&np_forks);
     np_mutex_init(&registry_lock);
     EACH_POLLER(p)
     {
@@ -104,6 +106,14 @@ static int install(void)
 }
 
 #endif
+
+int np_fork_watch(void)
+{
+    np_mutex_lock(&registry_lock);
+    int rc = install();
+    np_mutex_unlock(&registry_lock);
+    return rc;
+}
 
 int np_registry_add(np_poller *p)
 {

@@ -308,5 +308,7 @@ void np_blocking_leave(void *cookie);
 /* fork.c */
 int np_registry_add(np_poller *p);
 void np_registry_remove(np_poller *p);
+int np_fork_watch(void);     /* 0 or -ENOMEM */
+extern np_atomic32 np_forks; /* how many forks this process is away from the first one watched */
 
 #endif

@@ -228,6 +228,22 @@ const char *np_features(void);
  * gets what enter() returned.  Set once, before any other call. */
 void np_set_blocking_hooks(void *(*enter)(void), void (*leave)(void *));
 
+#ifndef _WIN32
+/* --- a thread by itself ---------------------------------------------------------------------- */
+
+/* For users that have one waiter a mode and know it: the thread waits for one descriptor without a
+ * poller, and is woken by its bell for all else.  A bell belongs to one thread at a time. */
+typedef struct np_bell np_bell;
+
+int np_bell_new(np_bell **out);
+void np_bell_free(np_bell *b);
+void np_bell_ring(np_bell *b); /* from any thread; not lost if nobody waits yet */
+
+/* Until fd is ready for mode (NP_OK), or the clock says `until` (NP_TIMEOUT; NP_NEVER: no end), or
+ * the bell rings (NP_AGAIN); NP_INTERRUPTED on a signal. */
+int np_wait_alone(np_bell *b, np_fd fd, int mode, int64_t until);
+#endif
+
 #ifdef __cplusplus
 }
 #endif

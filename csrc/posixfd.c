@@ -1,8 +1,9 @@
-#define _GNU_SOURCE /* pipe2, dup3 */
+#define _GNU_SOURCE /* dup3, ppoll */
 #include "posixfd.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <time.h>
 #include <unistd.h>
 
 #ifdef __linux__
@@ -114,4 +115,17 @@ void np_wakefd_drain(const np_wakefd *w)
     do
         n = read(w->reader, buffer, sizeof buffer);
     while (n == (ssize_t)sizeof buffer || (n < 0 && errno == EINTR));
+}
+
+int np_poll_fds(struct pollfd *pfds, nfds_t n, int64_t timeout)
+{
+#ifdef __linux__
+    struct timespec ts = {.tv_sec = timeout / 1000000000, .tv_nsec = timeout % 1000000000};
+    int rc = ppoll(pfds, n, timeout < 0 ? NULL : &ts, NULL);
+#else
+    const int64_t day = 86400 * INT64_C(1000);
+    int64_t ms = timeout / 1000000 >= day ? day : (timeout + 999999) / 1000000;
+    int rc = poll(pfds, n, timeout < 0 ? -1 : (int)ms);
+#endif
+    return rc < 0 ? -errno : rc;
 }

@@ -3,6 +3,7 @@
 #ifndef NP_POSIXFD_H
 #define NP_POSIXFD_H
 
+#include <poll.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -19,5 +20,8 @@ void np_wakefd_drain(const np_wakefd *w);
 
 /* Put fresh in the place of the descriptor number old; fresh is closed.  Negative: -errno. */
 int np_replace_fd(int fresh, int old);
+
+/* poll(2), to the nanosecond where the system can; < 0: for ever.  The count, or -errno. */
+int np_poll_fds(struct pollfd *pfds, nfds_t n, int64_t timeout);
 
 #endif

@@ -40,7 +40,7 @@ FREE_THREADED = bool(sysconfig.get_config_var("Py_GIL_DISABLED"))
 WINDOWS = sys.platform == "win32"
 
 BACKENDS = ("epoll", "kqueue", "iocp", "poll")
-POSIX_ONLY = ("posixfd",)  # files for Windows only are named *_win32.c
+POSIX_ONLY = ("posixfd", "alone")  # files for Windows only are named *_win32.c
 
 PLAIN_PREAMBLE = '#include "netpoll.h"\n'
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import netpoll
 import pytest
-from netpoll import Poller
+from netpoll import Poller, _api, socket
 from support import HAS_GREENLET, NO_FILENO, GreenStage, Sockets, Stage, ThreadStage, open_fds
 
 #: Above every bound inside a test, so that it speaks only when a call hangs in C.
@@ -84,6 +84,11 @@ def _process_wide_poller() -> None:
     """Made before descriptors are counted, with all that it ever needs: it stays open by design."""
     with contextlib.suppress(NotImplementedError):
         netpoll.default_poller().fileno()
+        _api._spare_poller().fileno()
+    a, b = socket.socketpair()
+    with a, b, contextlib.suppress(TimeoutError):  # a thread keeps what it waits with
+        a.settimeout(0.001)
+        a.recv(1)
 
 
 @pytest.fixture(autouse=True)

@@ -159,24 +159,31 @@ static bool flags_of(PyObject *arg, int *flags)
 }
 
 /* Signal handlers run between two waits, with nobody parked: they may do anything. */
-static PyObject *wait_in_thread(DescObject *d, int mode, int flags)
+int ext_wait_in_thread(DescObject *d, int mode, int flags)
 {
     for (;;) {
         int rc = flags ? np_wait_canceled(d->desc, mode) : np_wait(d->desc, mode);
-        if (rc == NP_OK)
-            Py_RETURN_NONE;
         if (rc != NP_INTERRUPTED)
-            return ext_raise(d, mode, rc);
+            return rc;
         if (PyErr_CheckSignals() < 0)
-            return NULL;
+            return EXT_RAISED;
     }
+}
+
+static PyObject *waited(const DescObject *d, int mode, int rc)
+{
+    if (rc == NP_OK)
+        Py_RETURN_NONE;
+    return rc == EXT_RAISED ? NULL : ext_raise(d, mode, rc);
 }
 
 /* In a thread with a hub the greenlet waits, elsewhere the thread. */
 static PyObject *wait_here(DescObject *d, int mode, int flags)
 {
     TurnsObject *turns = ext_turns_here();
-    return turns ? ext_wait_here(turns, d, mode, flags) : wait_in_thread(d, mode, flags);
+    return waited(d, mode,
+                  turns ? ext_wait_in_hub(turns, d, mode, flags)
+                        : ext_wait_in_thread(d, mode, flags));
 }
 
 static PyObject *desc_wait(PyObject *self, ARGUMENTS)
@@ -204,7 +211,7 @@ static PyObject *desc_wait_thread(PyObject *self, ARGUMENTS)
         !flags_of(given[1], &flags))
         return NULL;
     REQUIRE_OPENED(d);
-    return wait_in_thread(d, mode, flags);
+    return waited(d, mode, ext_wait_in_thread(d, mode, flags));
 }
 
 /* --- schedulers ------------------------------------------------------------------------------ */

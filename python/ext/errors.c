@@ -43,10 +43,8 @@ static PyObject *raise_system(int number, const char *what)
     return raise_made(PyObject_CallFunction(system_error, "is", number, what));
 }
 
-PyObject *ext_raise(const DescObject *d, int mode, int rc)
+PyObject *ext_raise_of_fd(int rc, long long fd, int mode)
 {
-    long long fd = (long long)np_desc_fd(d->desc);
-
     switch (rc) {
     case NP_CLOSED:
         return raise_made(PyObject_CallFunction(closed, "L", fd));
@@ -59,6 +57,11 @@ PyObject *ext_raise(const DescObject *d, int mode, int rc)
     default:
         return ext_raise_fd(rc, fd);
     }
+}
+
+PyObject *ext_raise(const DescObject *d, int mode, int rc)
+{
+    return ext_raise_of_fd(rc, (long long)np_desc_fd(d->desc), mode);
 }
 
 PyObject *ext_raise_poller(int rc, const char *what)

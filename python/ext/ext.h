@@ -39,6 +39,7 @@ struct DescObject {
 /* errors.c: raise what a result of the core means, and return NULL. */
 int ext_errors_init(void);
 PyObject *ext_raise(const DescObject *d, int mode, int rc);
+PyObject *ext_raise_of_fd(int rc, long long fd, int mode);
 PyObject *ext_raise_poller(int rc, const char *what);
 PyObject *ext_raise_fd(int rc, long long fd);
 

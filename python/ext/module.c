@@ -3,7 +3,7 @@
  * cffi generates a complete module whose init function netpoll_build.py renames to
  * np_cffi_init_core.  Around it this file does what cffi cannot: it hands the GIL to the core's
  * blocking hooks, and adds the types that are written in C by hand. */
-#include "turns.h"
+#include "fd.h"
 
 PyObject *np_cffi_init_core(void);
 PyMODINIT_FUNC PyInit__core(void);
@@ -23,7 +23,8 @@ PyMODINIT_FUNC PyInit__core(void)
     np_set_blocking_hooks(give_gil_back, take_gil);
     PyObject *module = np_cffi_init_core();
     if (module && (ext_errors_init() < 0 || ext_add_poller_type(module) < 0 ||
-                   ext_add_desc_type(module) < 0 || ext_add_turns_types(module) < 0))
+                   ext_add_desc_type(module) < 0 || ext_add_turns_types(module) < 0 ||
+                   ext_add_fd_type(module) < 0 || ext_add_socket_methods(module) < 0))
         Py_CLEAR(module);
     return module;
 }

@@ -375,21 +375,19 @@ static void give_up(DescObject *d, int mode, WaiterObject *w)
 }
 
 /* Park, let others run, resume, until ready. */
-static PyObject *wait_at(TurnsObject *t, DescObject *d, int mode, int flags, WaiterObject *w)
+static int wait_at(TurnsObject *t, DescObject *d, int mode, int flags, WaiterObject *w)
 {
     for (;;) {
         int rc = np_park(d->desc, mode, (np_token)w, flags);
-        if (rc == NP_OK)
-            Py_RETURN_NONE;
         if (rc != NP_PARKED)
-            return ext_raise(d, mode, rc);
+            return rc;
         Py_INCREF(w); /* the poller's */
         ext_set_parked(d, mode, (PyObject *)w);
         do {
             PyObject *back = take_turn(t);
             if (!back) {
                 give_up(d, mode, w);
-                return NULL;
+                return EXT_RAISED;
             }
             Py_DECREF(back);
             /* Somebody may have switched here for no reason of ours.  What the core holds is ours
@@ -399,45 +397,45 @@ static PyObject *wait_at(TurnsObject *t, DescObject *d, int mode, int flags, Wai
         if (d->parked[mode - 1] == (PyObject *)w)
             ext_set_parked(d, mode, NULL);
         rc = np_resume(d->desc, mode, flags);
-        if (rc == NP_OK)
-            Py_RETURN_NONE;
         if (rc != NP_AGAIN)
-            return ext_raise(d, mode, rc);
+            return rc;
     }
 }
 
 /* A descriptor of another poller than the hub's own: see _wait_abroad in green.py. */
-static PyObject *wait_abroad(DescObject *d, int mode, int flags, WaiterObject *w)
+static int wait_abroad(DescObject *d, int mode, int flags, WaiterObject *w)
 {
     PyObject *green = PyImport_ImportModule("netpoll.green");
-    if (!green)
-        return NULL;
-    PyObject *result = PyObject_CallMethod(green, "_wait_abroad", "OiiO", d, mode, flags, w);
-    Py_DECREF(green);
-    return result;
+    PyObject *result =
+        green ? PyObject_CallMethod(green, "_wait_abroad", "OiiO", d, mode, flags, w) : NULL;
+    long rc = result ? PyLong_AsLong(result) : -1;
+    Py_XDECREF(green);
+    Py_XDECREF(result);
+    return PyErr_Occurred() ? EXT_RAISED : (int)rc;
 }
 
-PyObject *ext_wait_here(TurnsObject *t, DescObject *d, int mode, int flags)
+int ext_wait_in_hub(TurnsObject *t, DescObject *d, int mode, int flags)
 {
     WaiterObject *w = current_waiter(t);
     if (!w)
-        return NULL;
+        return EXT_RAISED;
     Py_INCREF(t);
-    PyObject *result =
+    int rc =
         t->poller == d->poller ? wait_at(t, d, mode, flags, w) : wait_abroad(d, mode, flags, w);
     Py_DECREF(t);
     Py_DECREF(w);
-    return result;
+    return rc;
 }
 
-/* wait_at(desc, mode, flags, waiter), for green.py. */
+/* wait_at(desc, mode, flags, waiter), for green.py: the result of the core. */
 static PyObject *turns_wait_at(PyObject *self, PyObject *args)
 {
     PyObject *desc, *waiter;
     int mode, flags;
     if (!PyArg_ParseTuple(args, "OiiO!:wait_at", &desc, &mode, &flags, waiter_base, &waiter))
         return NULL;
-    return wait_at((TurnsObject *)self, (DescObject *)desc, mode, flags, (WaiterObject *)waiter);
+    int rc = wait_at((TurnsObject *)self, (DescObject *)desc, mode, flags, (WaiterObject *)waiter);
+    return rc == EXT_RAISED ? NULL : PyLong_FromLong(rc);
 }
 
 /* --- the waiter ------------------------------------------------------------------------------ */

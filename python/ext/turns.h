@@ -27,8 +27,13 @@ int ext_add_turns_types(PyObject *module);
 
 bool ext_is_waiter(PyObject *object);
 
-/* Waiting in a thread with a hub: NULL elsewhere. */
+/* The calling thread's hub; NULL if it has none. */
 TurnsObject *ext_turns_here(void);
-PyObject *ext_wait_here(TurnsObject *turns, DescObject *d, int mode, int flags);
+
+/* Waiting, as np_wait does: the calling greenlet, or the thread.  Besides the results of the core
+ * there is EXT_RAISED: an exception is set, of a signal handler's or thrown into the greenlet. */
+enum { EXT_RAISED = 100 };
+int ext_wait_in_hub(TurnsObject *turns, DescObject *d, int mode, int flags);
+int ext_wait_in_thread(DescObject *d, int mode, int flags);
 
 #endif

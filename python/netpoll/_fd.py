@@ -26,8 +26,8 @@ from typing import ParamSpec, TypeVar
 
 from netpoll import _api, _errors
 from netpoll._core import ffi, lib
-from netpoll._parking import Place, Queues, queues
-from netpoll._pure import BUSY, CLOSED, NEVER, OK, PARKED, nanoseconds
+from netpoll._parking import Queues
+from netpoll._pure import BUSY, CLOSED, NEVER, OK, nanoseconds
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -42,15 +42,17 @@ class FD:
     """A number in use by a socket object, which closes it.
 
     :param number: non-blocking.
+    :param stream: a read or write that is short means that the next one would have to wait.  (In C
+        that saves a system call.)
     """
 
-    def __init__(self, number: int) -> None:
+    def __init__(self, number: int, stream: bool) -> None:
         self.number = number
         #: Seconds that an operation may take; 0: it never waits; None: for ever.
         self.timeout: float | None = None
         self._mutex = ffi.new("np_fdmutex *")
-        self._lock = threading.RLock()  # guards the rest, and the queues; a handler may come in
-        self._queues: Queues = queues()
+        self._lock = threading.RLock()  # guards the rest; a handler may come in
+        self._queues = Queues()
         self._desc: _api.PollDesc | None = None
         self._deadlines = [NEVER, NEVER, NEVER]  # by mode: instants
         self._limits = [0, 0, 0]  # by mode: the timeout of who waits, an instant; 0: nobody does
@@ -87,6 +89,10 @@ class FD:
                 except BlockingIOError:
                     if self.timeout == 0 or flags & NEVER_WAITS:
                         raise
+                except OSError:
+                    if self.closed:  # since we looked
+                        raise _errors.closed(self.number) from None
+                    raise
                 operation.wait()
 
     def check(self, mode: int) -> None:
@@ -102,52 +108,22 @@ class FD:
     def _enter(self, mode: int, limit: int) -> None:
         rc = lib.np_fdmutex_lock(self._mutex, mode)
         if rc == BUSY:
-            rc = self._queue(mode, limit)
+            rc = OK if self._queues.enter(self, mode, limit) else CLOSED
         if rc == CLOSED:
             raise _errors.closed(self.number)
 
-    def _queue(self, mode: int, limit: int) -> int:
-        place = Place()
-        with self._lock:
-            rc: int = lib.np_fdmutex_lock_or_queue(self._mutex, mode)
-            if rc != PARKED:
-                return rc
-            self._queues[mode].append(place)
-        try:
-            while not place.left:
-                left = None if limit == NEVER else (limit - lib.np_now()) / 1e9
-                if left is not None and left <= 0:
-                    raise _timed_out()
-                place.gate.wait(left)
-        except BaseException:
-            self._give_up(mode, place)
-            raise
-        return OK if place.granted else CLOSED
+    def _lock_or_queue(self, mode: int) -> int:
+        return lib.np_fdmutex_lock_or_queue(self._mutex, mode)
 
-    def _give_up(self, mode: int, place: Place) -> None:
-        with self._lock:
-            if not place.left:
-                place.left = True
-                self._queues[mode].remove(place)
-        if place.granted:
-            self._leave(mode)
+    def _dequeued(self, mode: int) -> None:
+        lib.np_fdmutex_dequeued(self._mutex, mode)
 
     def _leave(self, mode: int) -> None:
-        rc = lib.np_fdmutex_unlock(self._mutex, mode)
-        while rc == BUSY:
-            with self._lock:
-                if self._queues[mode]:
-                    self._let_in(self._queues[mode].popleft(), True)
-                    return
-                lib.np_fdmutex_dequeued(self._mutex, mode)
-            rc = lib.np_fdmutex_unlock(self._mutex, mode)
+        while (rc := lib.np_fdmutex_unlock(self._mutex, mode)) == BUSY:
+            if self._queues.pass_on(self, mode):
+                return
         if rc == CLOSED and not self._kept:
             close_number(self.number)
-
-    def _let_in(self, place: Place, granted: bool) -> None:
-        place.granted = granted
-        place.left = True
-        place.gate.open()
 
     # Waiting.
 
@@ -158,6 +134,8 @@ class FD:
                 desc = self._registered()
                 self._limits[mode] = limit
                 self._bound(desc, mode)
+                if self.closed:  # before it could see the descriptor
+                    desc.close()
             desc.wait(mode)
         except _errors.DeadlineExceeded:
             if lib.np_now() >= limit:
@@ -209,10 +187,7 @@ class FD:
         with self._lock:
             if self._desc is not None:
                 self._desc.close()
-            for mode in (READ, WRITE):
-                while self._queues[mode]:
-                    self._let_in(self._queues[mode].popleft(), False)
-                lib.np_fdmutex_dequeued(self._mutex, mode)
+        self._queues.dismiss(self)
         self._leave(0)
 
     def detach(self) -> None:

@@ -10,6 +10,9 @@ from collections import deque
 from typing import Protocol
 
 from netpoll import _hooks
+from netpoll._core import lib
+
+OK, PARKED, NEVER = lib.NP_OK, lib.NP_PARKED, lib.NP_NEVER
 
 
 class Gate(Protocol):
@@ -47,13 +50,77 @@ class Place:
     def __init__(self) -> None:
         self.gate = gate()
         self.granted = False  # the mode is ours; written with the queue's lock held
-        self.left = False  # taken out of the queue
+        self.left = False  # taken out of the queue; likewise
 
 
-#: By mode; the first entry is not used.
-Queues = tuple[deque[Place], deque[Place], deque[Place]]
+class Locked(Protocol):
+    """An FD: what its queues need of its lock, csrc/fdmutex.c."""
+
+    def _lock_or_queue(self, mode: int) -> int: ...
+    def _dequeued(self, mode: int) -> None: ...
+    def _leave(self, mode: int) -> None: ...
 
 
-def queues() -> Queues:
-    """For a new socket."""
-    return deque(), deque(), deque()
+class Queues:
+    """Who wants a mode of an FD that somebody else has; first come, first served."""
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()  # a signal handler may come in between
+        self._places: dict[int, deque[Place]] = {1: deque(), 2: deque()}
+
+    def enter(self, fd: Locked, mode: int, limit: int) -> bool:
+        """Until the mode is ours.
+
+        :param limit: an instant; NP_NEVER: none.
+        :returns: False: the FD was closed.
+        :raises TimeoutError: at the limit.
+        """
+        place = Place()
+        with self._lock:
+            rc = fd._lock_or_queue(mode)
+            if rc != PARKED:
+                return bool(rc == OK)
+            self._places[mode].append(place)
+        try:
+            while not place.left:
+                left = None if limit == NEVER else (limit - lib.np_now()) / 1e9
+                if left is not None and left <= 0:
+                    raise TimeoutError("timed out")
+                place.gate.wait(left)
+        except BaseException:
+            self._give_up(fd, mode, place)
+            raise
+        return place.granted
+
+    def _give_up(self, fd: Locked, mode: int, place: Place) -> None:
+        with self._lock:
+            if not place.left:
+                place.left = True
+                self._places[mode].remove(place)
+        if place.granted:
+            fd._leave(mode)
+
+    def pass_on(self, fd: Locked, mode: int) -> bool:
+        """Who has the mode leaves it to the first in the queue, and its reference with it.
+
+        :returns: False: nobody is there any more; it is to be unlocked.
+        """
+        with self._lock:
+            if self._places[mode]:
+                self._let_in(self._places[mode].popleft(), True)
+                return True
+            fd._dequeued(mode)
+            return False
+
+    def dismiss(self, fd: Locked) -> None:
+        """Everybody: the FD is closed."""
+        with self._lock:
+            for mode, places in self._places.items():
+                while places:
+                    self._let_in(places.popleft(), False)
+                fd._dequeued(mode)
+
+    def _let_in(self, place: Place, granted: bool) -> None:
+        place.granted = granted
+        place.left = True
+        place.gate.open()

@@ -37,7 +37,8 @@ class SocketBase(socket.socket):
     def recv_into(self, buffer: Any, nbytes: int = 0, flags: int = 0) -> int:
         receive = super().recv_into
         if not (flags & MSG_WAITALL and self._fd.timeout is None):
-            return self._call(READ, flags, receive, buffer, nbytes, flags)
+            with memoryview(buffer) as held:  # in its place, while we wait
+                return self._call(READ, flags, receive, held, nbytes, flags)
         view = memoryview(buffer).cast("B")
         view = view[: nbytes or len(view)]
         done = 0
@@ -54,7 +55,9 @@ class SocketBase(socket.socket):
         return self._call(READ, flags, super().recvfrom, bufsize, flags)
 
     def recvfrom_into(self, buffer: Any, nbytes: int = 0, flags: int = 0) -> tuple[int, Any]:
-        return self._call(READ, flags, super().recvfrom_into, buffer, nbytes, flags)
+        receive = super().recvfrom_into
+        with memoryview(buffer) as held:
+            return self._call(READ, flags, receive, held, nbytes, flags)
 
     def send(self, data: Any, flags: int = 0, /) -> int:
         return self._call(WRITE, flags, super().send, data, flags)

@@ -71,16 +71,20 @@ class Turns(deque[Any]):
                 assert self._poller is not None
                 self._poller._keep(tokens.popleft())
 
-    def wait_at(self, desc: PollDesc, mode: int, flags: int, waiter: WaiterBase) -> None:
-        """Park, let others run, resume, until ready; the descriptor is one of the hub's poller."""
+    def wait_at(self, desc: PollDesc, mode: int, flags: int, waiter: WaiterBase) -> int:
+        """Park, let others run, resume, until ready; the descriptor is one of the hub's poller.
+
+        :returns: the result of the core; here 0, or else an exception tells.
+        """
         try:
             while desc._park(mode, waiter, flags):
                 self.turn()
                 while desc._holds(mode, waiter):  # somebody switched here for no reason of ours
                     self.turn()
                 if desc._resume(mode, flags):
-                    return
+                    break
         except BaseException:
             desc._withdraw(mode, waiter)
             waiter.replace()
             raise
+        return 0

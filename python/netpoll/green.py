@@ -653,14 +653,14 @@ def _wait(desc: PollDesc, mode: int, flags: int) -> None:
         _wait_abroad(desc, mode, flags, waiter)
 
 
-def _wait_abroad(desc: PollDesc, mode: int, flags: int, waiter: _Waiter) -> None:
-    """On a poller that need not be driven by anybody else."""
+def _wait_abroad(desc: PollDesc, mode: int, flags: int, waiter: _Waiter) -> int:
+    """On a poller that need not be driven by anybody else.  What `Turns.wait_at` returns."""
     hub, poller = waiter.hub, desc.poller
     hub.abroad[poller] = hub.abroad.get(poller, 0) + 1
     poller._watchers.add(hub)
     hub._look_around()
     try:
-        hub.ready.wait_at(desc, mode, flags, waiter)
+        return hub.ready.wait_at(desc, mode, flags, waiter)
     finally:
         hub.abroad[poller] -= 1
         if not hub.abroad[poller]:

@@ -25,6 +25,7 @@ Looking up names (`getaddrinfo`) blocks the thread, as everywhere.
 
 from __future__ import annotations
 
+import _socket
 import errno
 import io
 import math
@@ -38,13 +39,17 @@ from contextlib import suppress
 from functools import partial
 from socket import *  # noqa: F403
 from socket import AddressFamily, AddressInfo, MsgFlag, SocketKind  # noqa: F401
-from typing import Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from netpoll import _errors
+from netpoll import _engine, _errors
 from netpoll._api import READ, WRITE
-from netpoll._fd import FD
 from netpoll._parking import gate
-from netpoll._pure_socket import SocketBase
+
+if TYPE_CHECKING or _engine.PURE:
+    from netpoll._fd import FD
+    from netpoll._pure_socket import SocketBase
+else:
+    from netpoll._fused import FD, SocketBase
 
 __all__ = list(_std.__all__)
 
@@ -57,6 +62,11 @@ F = TypeVar("F", bound=Callable[..., Any])
 _NONBLOCK = getattr(_std, "SOCK_NONBLOCK", 0)
 _UNIX = getattr(_std, "AF_UNIX", None)
 _IN_PROGRESS = {errno.EINPROGRESS, getattr(errno, "WSAEWOULDBLOCK", errno.EINPROGRESS)}
+_STREAM_FAMILIES = (_std.AF_INET, getattr(_std, "AF_INET6", None), _UNIX)
+# As plain numbers: the standard class's properties make enumeration members of them.
+_family_of: Callable[[Any], int] = _socket.socket.family.__get__
+_type_of: Callable[[Any], int] = _socket.socket.type.__get__
+_proto_of: Callable[[Any], int] = _socket.socket.proto.__get__
 #: Seconds between two attempts to connect to a UNIX socket whose backlog is full: no event tells.
 _RETRY = 0.002
 
@@ -77,8 +87,20 @@ class socket(SocketBase):  # type: ignore[no-redef]
         super().__init__(family, type if type == -1 else type | _NONBLOCK, proto, fileno)
         if fileno is not None or not _NONBLOCK or type == -1:
             super().setblocking(False)
-        self._fd = FD(super().fileno())
+        self._fd = FD(super().fileno(), self._is_stream())
         self._fd.timeout = timeout
+
+    def _is_stream(self) -> bool:
+        """Does a read that is short mean that there is no more to read now?
+
+        Not where a stream keeps messages apart (SCTP, TLS in the kernel), or is of a kind that we
+        do not know.
+        """
+        return (
+            _type_of(self) == _std.SOCK_STREAM
+            and _family_of(self) in _STREAM_FAMILIES
+            and _proto_of(self) in (0, _std.IPPROTO_TCP)
+        )
 
     # Timeouts and deadlines.
 
@@ -168,7 +190,7 @@ class socket(SocketBase):  # type: ignore[no-redef]
             if started:
                 return self._outcome()
             number = begin(address)
-            if waits and number == errno.EAGAIN and self.family == _UNIX:
+            if waits and number == errno.EAGAIN and _family_of(self) == _UNIX:
                 number = self._retry(partial(begin, address))
             if waits and number in _IN_PROGRESS:
                 started = True

@@ -1,0 +1,561 @@
+/* The operations of netpoll.socket that may have to wait, fused with the wait.
+ *
+ * Each is: lock the mode, try, wait, try again, unlock.  The socket is non-blocking, so the system
+ * calls keep the GIL; large ones, whose copying takes longer than handing the GIL over, give it
+ * back.
+ *
+ * Drained.  A stream's read or write that is short shows that the next one could only fail, so it
+ * waits at once, without that system call.  That holds for TCP and UNIX streams, with exceptions
+ * that are looked for where they arise: an end of the file, an error or urgent data among the
+ * events (np_short_is_drained), and control messages, at which a read of a UNIX socket stops.
+ *
+ * Nothing large is on the stack while somebody waits: a greenlet's stack is copied. */
+#include "fd.h"
+
+#include <errno.h>
+#include <string.h>
+
+#ifdef _WIN32
+#include <winsock2.h>
+typedef int io_size;
+typedef char *io_buffer;
+typedef const char *io_data;
+#else
+#include <sys/socket.h>
+#include <sys/uio.h>
+typedef size_t io_size;
+typedef void *io_buffer;
+typedef const void *io_data;
+#endif
+
+#ifndef MSG_WAITALL
+#define MSG_WAITALL 0
+#endif
+
+enum {
+    SHARED = 64 * 1024, /* reads up to here go through one buffer that all share */
+    LARGE = 256 * 1024, /* copying takes longer than to hand the GIL over, from here on */
+    MOST = 1 << 30      /* at once: what every system can */
+};
+
+/* Written and read with the GIL held, and no switch in between. */
+#ifdef Py_GIL_DISABLED
+static _Thread_local char shared[SHARED];
+#else
+static char shared[SHARED];
+#endif
+
+/* --- the FD of a socket object --------------------------------------------------------------- */
+
+static Py_ssize_t slot; /* where in an object the class's own slot is */
+static PyObject *base;  /* the standard class */
+
+static FdObject *fd_of(PyObject *self)
+{
+    FdObject *f = *(FdObject **)(void *)((char *)self + slot);
+    if (!f)
+        PyErr_SetString(PyExc_RuntimeError, "socket.__init__ was not called");
+    return f;
+}
+
+/* --- buffers --------------------------------------------------------------------------------- */
+
+/* The limited API of 3.10 has no Py_buffer.  A memoryview holds the buffer in its place, and these
+ * two, of the stable ABI but not in all its headers, tell where that is.  They are deprecated since
+ * they hold nothing. */
+PyAPI_FUNC(int) PyObject_AsReadBuffer(PyObject *, const void **, Py_ssize_t *);
+PyAPI_FUNC(int) PyObject_AsWriteBuffer(PyObject *, void **, Py_ssize_t *);
+#ifdef __GNUC__
+#pragma GCC diagnostic ignored "-Wdeprecated-declarations"
+#endif
+
+typedef struct held {
+    PyObject *view; /* a reference, or NULL */
+    char *start;
+    Py_ssize_t size;
+} held;
+
+static int hold_for_reading(PyObject *data, held *h)
+{
+    const void *start;
+
+    *h = (held){.view = NULL};
+    if (PyBytes_CheckExact(data)) { /* cannot change, and is the caller's meanwhile */
+        Py_INCREF(data);
+        h->view = data;
+        return PyBytes_AsStringAndSize(data, &h->start, &h->size);
+    }
+    if (PyUnicode_Check(data)) {
+        PyErr_SetString(PyExc_TypeError, "a bytes-like object is required, not 'str'");
+        return -1;
+    }
+    h->view = PyMemoryView_FromObject(data);
+    if (!h->view)
+        return -1;
+    if (PyObject_AsReadBuffer(data, &start, &h->size) < 0) {
+        Py_CLEAR(h->view);
+        return -1;
+    }
+    h->start = (char *)(uintptr_t)start;
+    return 0;
+}
+
+static int hold_for_writing(PyObject *buffer, held *h)
+{
+    void *start;
+
+    *h = (held){.view = PyMemoryView_FromObject(buffer)};
+    if (!h->view)
+        return -1;
+    if (PyObject_AsWriteBuffer(buffer, &start, &h->size) < 0) {
+        Py_CLEAR(h->view);
+        return -1;
+    }
+    h->start = start;
+    return 0;
+}
+
+static void let_go(held *h)
+{
+    Py_XDECREF(h->view);
+}
+
+/* --- system calls ---------------------------------------------------------------------------- */
+
+/* A read of a UNIX stream stops behind a message with descriptors or credentials.  recvmsg, given
+ * no room for them, says so. */
+static Py_ssize_t receive_once(const FdObject *f, char *to, Py_ssize_t n, int flags, bool *stopped)
+{
+    *stopped = false;
+#ifdef __linux__
+    if (f->stream) {
+        struct iovec part = {.iov_base = to, .iov_len = (size_t)n};
+        struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
+        Py_ssize_t got = recvmsg((int)f->number, &message, flags);
+        *stopped = (message.msg_flags & MSG_CTRUNC) != 0;
+        return got;
+    }
+#endif
+#ifdef _WIN32
+    return recv((SOCKET)f->number, to, (io_size)n, flags);
+#else
+    return recv((int)f->number, to, (io_size)n, flags);
+#endif
+}
+
+static Py_ssize_t send_once(const FdObject *f, const char *from, Py_ssize_t n, int flags)
+{
+#ifdef _WIN32
+    return send((SOCKET)f->number, from, (io_size)n, flags);
+#else
+    return send((int)f->number, from, (io_size)n, flags);
+#endif
+}
+
+/* Before a try: what was remembered is forgotten, since the try will tell. */
+static void forget(const FdObject *f, int mode)
+{
+    if (f->desc)
+        np_reset(f->desc->desc, mode);
+}
+
+static Py_ssize_t receive(FdObject *f, char *to, Py_ssize_t n, int flags)
+{
+    bool stopped;
+    Py_ssize_t got;
+
+    n = n < MOST ? n : MOST;
+    forget(f, NP_READ);
+    if (n < LARGE) {
+        got = receive_once(f, to, n, flags, &stopped);
+    } else {
+        int number;
+        Py_BEGIN_ALLOW_THREADS got = receive_once(f, to, n, flags, &stopped);
+        number = errno;
+        Py_END_ALLOW_THREADS errno = number;
+    }
+    f->drained[0] = f->stream && got > 0 && got < n && flags == 0 && !stopped;
+    return got;
+}
+
+static Py_ssize_t transmit(FdObject *f, const char *from, Py_ssize_t n, int flags)
+{
+    Py_ssize_t sent;
+
+    n = n < MOST ? n : MOST;
+    forget(f, NP_WRITE);
+    if (n < LARGE) {
+        sent = send_once(f, from, n, flags);
+    } else {
+        int number;
+        Py_BEGIN_ALLOW_THREADS sent = send_once(f, from, n, flags);
+        number = errno;
+        Py_END_ALLOW_THREADS errno = number;
+    }
+    f->drained[1] = f->stream && sent >= 0 && sent < n;
+    return sent;
+}
+
+/* --- receiving ------------------------------------------------------------------------------- */
+
+/* Inside an operation: up to n bytes.  -1 with an exception set. */
+static Py_ssize_t receive_some(ext_operation *op, char *to, Py_ssize_t n, int flags)
+{
+    for (;;) {
+        if (ext_check(op) < 0)
+            return -1;
+        if (ext_worth_trying(op)) {
+            Py_ssize_t got = receive(op->fd, to, n, flags);
+            if (got >= 0)
+                return got;
+            if (ext_failed(op) < 0)
+                return -1;
+        } else if (ext_block(op) < 0) {
+            return -1;
+        }
+    }
+}
+
+/* MSG_WAITALL is the kernel's business where the socket blocks.  Here it is ours. */
+static Py_ssize_t receive_all(ext_operation *op, char *to, Py_ssize_t n, int flags)
+{
+    Py_ssize_t done = 0;
+    do {
+        Py_ssize_t got = receive_some(op, to + done, n - done, flags);
+        if (got < 0)
+            return -1;
+        if (got == 0)
+            break;
+        done += got;
+    } while (done < n && flags & MSG_WAITALL && op->fd->timeout < 0 && op->fd->stream);
+    return done;
+}
+
+/* The wait is over before the shared buffer is written, and nobody else runs before it is read. */
+static PyObject *receive_small(ext_operation *op, Py_ssize_t n, int flags)
+{
+    Py_ssize_t got = receive_some(op, shared, n, flags);
+    return got < 0 ? NULL : PyBytes_FromStringAndSize(shared, got);
+}
+
+static PyObject *receive_large(ext_operation *op, Py_ssize_t n, int flags)
+{
+    PyObject *result = NULL, *whole = PyBytes_FromStringAndSize(NULL, n);
+    if (!whole)
+        return NULL;
+    char *start = PyBytes_AsString(whole);
+    Py_ssize_t got = receive_all(op, start, n, flags);
+    if (got == n)
+        return whole;
+    if (got >= 0)
+        result = PyBytes_FromStringAndSize(start, got);
+    Py_DECREF(whole);
+    return result;
+}
+
+static bool number_of(PyObject *arg, Py_ssize_t *n)
+{
+    *n = PyNumber_AsSsize_t(arg, PyExc_OverflowError);
+    return !(*n == -1 && PyErr_Occurred());
+}
+
+static bool flags_of(PyObject *arg, int *flags)
+{
+    *flags = 0;
+    if (!arg)
+        return true;
+    long v = PyLong_AsLong(arg);
+    if (v == -1 && PyErr_Occurred())
+        return false;
+    if (v != (int)v) {
+        PyErr_SetString(PyExc_OverflowError, "flags do not fit into a C int");
+        return false;
+    }
+    *flags = (int)v;
+    return true;
+}
+
+static bool count_of(const char *name, Py_ssize_t n, Py_ssize_t min, Py_ssize_t max)
+{
+    if (n >= min && n <= max)
+        return true;
+    PyErr_Format(PyExc_TypeError, "%s() takes %zd to %zd arguments (%zd given)", name, min, max, n);
+    return false;
+}
+
+static PyObject *sock_recv(PyObject *self, PyObject *const *args, Py_ssize_t n)
+{
+    ext_operation op;
+    Py_ssize_t size;
+    int flags;
+    FdObject *f = fd_of(self);
+
+    if (!f || !count_of("recv", n, 1, 2) || !number_of(args[0], &size) ||
+        !flags_of(n > 1 ? args[1] : NULL, &flags))
+        return NULL;
+    if (size < 0) {
+        PyErr_SetString(PyExc_ValueError, "negative buffersize in recv");
+        return NULL;
+    }
+    if (ext_begin(&op, f, NP_READ, flags) < 0)
+        return NULL;
+    PyObject *result = size <= SHARED && !(flags & MSG_WAITALL) ? receive_small(&op, size, flags)
+                                                                : receive_large(&op, size, flags);
+    ext_end(&op);
+    return result;
+}
+
+static bool into(const held *h, Py_ssize_t *size)
+{
+    if (*size < 0)
+        PyErr_SetString(PyExc_ValueError, "negative buffersize in recv_into");
+    else if (*size > h->size)
+        PyErr_SetString(PyExc_ValueError, "buffer too small for requested bytes");
+    else
+        *size = *size ? *size : h->size;
+    return !PyErr_Occurred();
+}
+
+static PyObject *sock_recv_into(PyObject *self, PyObject *const *args, Py_ssize_t n,
+                                PyObject *names)
+{
+    static const ext_signature s = {"recv_into", 1, 3, {"buffer", "nbytes", "flags"}};
+    PyObject *given[3], *result = NULL;
+    ext_operation op;
+    Py_ssize_t size = 0;
+    held h;
+    int flags;
+    FdObject *f = fd_of(self);
+
+    if (!f || !ext_arguments(&s, args, n, names, given) ||
+        (given[1] && !number_of(given[1], &size)) || !flags_of(given[2], &flags) ||
+        hold_for_writing(given[0], &h) < 0)
+        return NULL;
+    if (into(&h, &size) && ext_begin(&op, f, NP_READ, flags) == 0) {
+        Py_ssize_t got = receive_all(&op, h.start, size, flags);
+        if (got >= 0)
+            result = PyLong_FromSsize_t(got);
+        ext_end(&op);
+    }
+    let_go(&h);
+    return result;
+}
+
+/* --- sending --------------------------------------------------------------------------------- */
+
+static Py_ssize_t send_some(ext_operation *op, const char *from, Py_ssize_t n, int flags)
+{
+    for (;;) {
+        if (ext_check(op) < 0)
+            return -1;
+        if (ext_worth_trying(op)) {
+            Py_ssize_t sent = transmit(op->fd, from, n, flags);
+            if (sent >= 0)
+                return sent;
+            if (ext_failed(op) < 0)
+                return -1;
+        } else if (ext_block(op) < 0) {
+            return -1;
+        }
+    }
+}
+
+static int send_all(ext_operation *op, const char *from, Py_ssize_t n, int flags)
+{
+    Py_ssize_t done = 0;
+    do {
+        Py_ssize_t sent = send_some(op, from + done, n - done, flags);
+        if (sent < 0)
+            return -1;
+        done += sent;
+        if (done < n && PyErr_CheckSignals() < 0)
+            return -1;
+    } while (done < n);
+    return 0;
+}
+
+/* send and sendall: data, flags. */
+static PyObject *send_with(PyObject *self, PyObject *const *args, Py_ssize_t n, bool all)
+{
+    ext_operation op;
+    held h;
+    int flags;
+    PyObject *result = NULL;
+    FdObject *f = fd_of(self);
+
+    if (!f || !count_of(all ? "sendall" : "send", n, 1, 2) ||
+        !flags_of(n > 1 ? args[1] : NULL, &flags) || hold_for_reading(args[0], &h) < 0)
+        return NULL;
+    if (ext_begin(&op, f, NP_WRITE, flags) == 0) {
+        Py_ssize_t rc =
+            all ? send_all(&op, h.start, h.size, flags) : send_some(&op, h.start, h.size, flags);
+        if (rc >= 0 && all) {
+            Py_INCREF(Py_None);
+            result = Py_None;
+        } else if (rc >= 0) {
+            result = PyLong_FromSsize_t(rc);
+        }
+        ext_end(&op);
+    }
+    let_go(&h);
+    return result;
+}
+
+static PyObject *sock_send(PyObject *self, PyObject *const *args, Py_ssize_t n)
+{
+    return send_with(self, args, n, false);
+}
+
+static PyObject *sock_sendall(PyObject *self, PyObject *const *args, Py_ssize_t n)
+{
+    return send_with(self, args, n, true);
+}
+
+/* --- what the standard class does for us ----------------------------------------------------- */
+
+/* The standard method, called until it does not say BlockingIOError.  flags_at: where its flags
+ * are among the arguments. */
+static PyObject *standard(PyObject *self, const char *name, int mode, PyObject *args,
+                          PyObject *kwargs, Py_ssize_t flags_at)
+{
+    ext_operation op;
+    int flags = 0;
+    FdObject *f = fd_of(self);
+    PyObject *given = flags_at < PyTuple_Size(args) ? PyTuple_GetItem(args, flags_at) : NULL;
+
+    if (!given && kwargs)
+        given = PyDict_GetItemString(kwargs, "flags");
+    if (!f || (given && PyLong_Check(given) && !flags_of(given, &flags)))
+        return NULL;
+    PyObject *method = PyObject_GetAttrString(base, name);
+    PyObject *bound = method ? PyObject_CallMethod(method, "__get__", "O", self) : NULL;
+    PyObject *result = NULL;
+    if (bound && ext_begin(&op, f, mode, flags) == 0) {
+        result = ext_call(&op, bound, args, kwargs);
+        ext_end(&op);
+    }
+    Py_XDECREF(bound);
+    Py_XDECREF(method);
+    return result;
+}
+
+static PyObject *sock_accept(PyObject *self, PyObject *args)
+{
+    return standard(self, "_accept", NP_READ, args, NULL, 0);
+}
+
+static PyObject *sock_recvfrom(PyObject *self, PyObject *args)
+{
+    return standard(self, "recvfrom", NP_READ, args, NULL, 1);
+}
+
+static PyObject *sock_recvfrom_into(PyObject *self, PyObject *args, PyObject *kwargs)
+{
+    return standard(self, "recvfrom_into", NP_READ, args, kwargs, 2);
+}
+
+/* sendto(data, address) or sendto(data, flags, address) */
+static PyObject *sock_sendto(PyObject *self, PyObject *args)
+{
+    return standard(self, "sendto", NP_WRITE, args, NULL, PyTuple_Size(args) == 3 ? 1 : 3);
+}
+
+#ifndef _WIN32
+static PyObject *sock_recvmsg(PyObject *self, PyObject *args)
+{
+    return standard(self, "recvmsg", NP_READ, args, NULL, 2);
+}
+
+static PyObject *sock_recvmsg_into(PyObject *self, PyObject *args)
+{
+    return standard(self, "recvmsg_into", NP_READ, args, NULL, 2);
+}
+
+static PyObject *sock_sendmsg(PyObject *self, PyObject *args)
+{
+    return standard(self, "sendmsg", NP_WRITE, args, NULL, 2);
+}
+#endif
+
+/* --- putting them on the class --------------------------------------------------------------- */
+
+#define CAST(f) ((PyCFunction)(void (*)(void))(f))
+
+static PyMethodDef methods[] = {
+    {"recv", CAST(sock_recv), METH_FASTCALL, NULL},
+    {"recv_into", CAST(sock_recv_into), METH_FASTCALL | METH_KEYWORDS, NULL},
+    {"send", CAST(sock_send), METH_FASTCALL, NULL},
+    {"sendall", CAST(sock_sendall), METH_FASTCALL, NULL},
+    {"_accept", sock_accept, METH_VARARGS, NULL},
+    {"recvfrom", sock_recvfrom, METH_VARARGS, NULL},
+    {"recvfrom_into", CAST(sock_recvfrom_into), METH_VARARGS | METH_KEYWORDS, NULL},
+    {"sendto", sock_sendto, METH_VARARGS, NULL},
+#ifndef _WIN32
+    {"recvmsg", sock_recvmsg, METH_VARARGS, NULL},
+    {"recvmsg_into", sock_recvmsg_into, METH_VARARGS, NULL},
+    {"sendmsg", sock_sendmsg, METH_VARARGS, NULL},
+#endif
+    {NULL, NULL, 0, NULL},
+};
+
+static bool size_of(PyObject *class, Py_ssize_t *size)
+{
+    PyObject *number = PyObject_GetAttrString(class, "__basicsize__");
+    *size = number ? PyLong_AsSsize_t(number) : -1;
+    Py_XDECREF(number);
+    return *size >= 0;
+}
+
+/* The slot is where the standard class's objects end: put something there, and look. */
+static bool slot_is_there(PyObject *class)
+{
+    PyObject *probe = PyObject_CallMethod(class, "__new__", "O", class);
+    if (!probe)
+        return false;
+    bool found = PyObject_SetAttrString(probe, "_fd", class) == 0 &&
+                 *(PyObject **)(void *)((char *)probe + slot) == class;
+    if (!found && !PyErr_Occurred())
+        PyErr_SetString(PyExc_ImportError, "the layout of socket objects is not as expected");
+    Py_DECREF(probe);
+    return found;
+}
+
+/* add_socket_methods(class, standard class) */
+static PyObject *add_socket_methods(PyObject *module, PyObject *args)
+{
+    PyObject *class, *standard_class;
+    Py_ssize_t size;
+
+    (void)module;
+    if (!PyArg_ParseTuple(args, "OO:add_socket_methods", &class, &standard_class) ||
+        !size_of(standard_class, &slot) || !size_of(class, &size))
+        return NULL;
+    if (size != slot + (Py_ssize_t)sizeof(PyObject *)) {
+        PyErr_SetString(PyExc_ImportError, "the size of socket objects is not as expected");
+        return NULL;
+    }
+    if (!slot_is_there(class))
+        return NULL;
+    for (PyMethodDef *m = methods; m->ml_name; m++) {
+        PyObject *descriptor = PyDescr_NewMethod((PyTypeObject *)class, m);
+        if (!descriptor)
+            return NULL;
+        int rc = PyObject_SetAttrString(class, m->ml_name, descriptor);
+        Py_DECREF(descriptor);
+        if (rc < 0)
+            return NULL;
+    }
+    Py_INCREF(standard_class);
+    base = standard_class;
+    Py_RETURN_NONE;
+}
+
+static PyMethodDef functions[] = {
+    {"add_socket_methods", add_socket_methods, METH_VARARGS, NULL},
+    {NULL, NULL, 0, NULL},
+};
+
+int ext_add_socket_methods(PyObject *module)
+{
+    return PyModule_AddFunctions(module, functions);
+}

@@ -1,0 +1,28 @@
+"""What may wait of a socket, in C (python/ext/socket_ops.c), on CPython.
+
+The methods are put on a class of Python's, which has the standard class's layout and one slot more,
+for the FD.  The slot is the last thing in an object, so its place is known to C without a look-up.
+"""
+
+from __future__ import annotations
+
+import socket
+from typing import Any
+
+from netpoll import _core
+from netpoll._api import open_for_io
+from netpoll._parking import Queues
+
+__all__ = ["FD", "SocketBase"]
+
+FD: Any = _core.FD  # type: ignore[attr-defined]
+
+
+class SocketBase(socket.socket):
+    """What may wait.  The socket itself is non-blocking, and so its methods never do."""
+
+    __slots__ = ("_fd",)
+
+
+_core.connect_fd(Queues, open_for_io)  # type: ignore[attr-defined]
+_core.add_socket_methods(SocketBase, socket.socket)  # type: ignore[attr-defined]

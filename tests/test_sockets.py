@@ -1,0 +1,686 @@
+"""netpoll.socket: operations that wait, for threads and greenlets; closing, deadlines, turns."""
+
+from __future__ import annotations
+
+import array
+import contextlib
+import errno
+import io
+import os
+import socket as standard
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from netpoll import READ, ClosedError, DeadlineExceeded, Poller, socket
+from support import HAS_GREENLET, LONG, Stage, needs_fork, needs_linux, now_ns, open_fds, until
+
+BIG = 8 << 20  # more than any buffers of the kernel's take
+
+
+@pytest.fixture(params=["unix", "tcp"])
+def pair(request: pytest.FixtureRequest) -> Iterator[tuple[Any, Any]]:
+    """Two connected sockets of ours."""
+    if request.param == "unix" and not hasattr(standard, "AF_UNIX"):
+        pytest.skip("no UNIX sockets on this system")
+    a, b = socket.socketpair() if request.param == "unix" else _tcp_pair()
+    yield a, b
+    a.close()
+    b.close()
+
+
+def _tcp_pair() -> tuple[Any, Any]:
+    with standard.create_server(("127.0.0.1", 0)) as listener:
+        a = standard.create_connection(listener.getsockname())
+        b, _ = listener.accept()
+    return _ours(a), _ours(b)
+
+
+def _ours(sock: standard.socket) -> Any:
+    return socket.socket(sock.family, sock.type, sock.proto, sock.detach())
+
+
+# --- it waits, and goes on ------------------------------------------------------------------------
+
+
+def test_a_receive_waits_for_data(stage: Stage, pair: Any) -> None:
+    a, b = pair
+    reader = stage.spawn(a.recv, 100)
+    stage.stays_blocked(reader)
+    b.send(b"hello")
+    assert reader.result() == b"hello"
+
+
+def test_a_receive_of_what_is_there_returns_at_once(stage: Stage, pair: Any) -> None:
+    a, b = pair
+    b.send(b"hello")
+    buffer = bytearray(2)
+    assert stage.spawn(a.recv_into, buffer).result() == 2 and buffer == b"he"
+    assert stage.spawn(a.recv, 100).result() == b"llo"
+
+
+def test_a_send_waits_for_room(stage: Stage, pair: Any) -> None:
+    a, b = pair
+    data = os.urandom(BIG)
+    sender = stage.spawn(a.sendall, data)
+    stage.stays_blocked(sender, seconds=0.02)
+
+    def drain() -> bytes:
+        with io.BytesIO() as received:
+            while received.tell() < BIG:
+                received.write(b.recv(1 << 20))
+            return received.getvalue()
+
+    assert stage.spawn(drain).result() == data
+    assert sender.result() is None
+
+
+def test_all_sizes_arrive(stage: Stage, pair: Any) -> None:
+    """Around the sizes at which reads take another way."""
+    a, b = pair
+    for size in (1, 65535, 65536, 65537, 262143, 262144, 300_000, 3_000_000):
+        data = os.urandom(size)
+        sender = stage.spawn(a.sendall, data)
+
+        def whole(size: int = size) -> bytes:
+            parts = b""
+            while len(parts) < size:
+                parts += b.recv(size)
+            return parts
+
+        assert stage.spawn(whole).result() == data
+        sender.result()
+
+
+def test_waitall_waits_for_all(stage: Stage, pair: Any) -> None:
+    a, b = pair
+    reader = stage.spawn(a.recv, 6, standard.MSG_WAITALL)
+    for part in (b"ab", b"cd"):
+        b.send(part)
+        stage.stays_blocked(reader, seconds=0.01)
+    b.send(b"efgh")
+    assert reader.result() == b"abcdef"
+    assert a.recv(10) == b"gh"
+
+
+def test_the_end_of_the_stream_ends_a_receive(stage: Stage, pair: Any) -> None:
+    a, b = pair
+    reader = stage.spawn(a.recv, 100)
+    stage.stays_blocked(reader, seconds=0.01)
+    b.shutdown(standard.SHUT_WR)
+    assert reader.result() == b""
+    assert stage.spawn(a.recv, 100).result() == b""
+
+
+def test_data_and_the_end_together_are_both_received(stage: Stage, pair: Any) -> None:
+    """A short read proves nothing once the peer has closed: no event comes for the rest."""
+    a, b = pair
+    for _ in range(3):  # a wait before, so that it is registered and has drained
+        reader = stage.spawn(a.recv, 100)
+        stage.stays_blocked(reader, seconds=0.005)
+        b.send(b"x")
+        assert reader.result() == b"x"
+    reader = stage.spawn(lambda: [a.recv(100), a.recv(100)])
+    stage.stays_blocked(reader, seconds=0.005)
+    b.send(b"y")
+    b.close()
+    assert reader.result() == [b"y", b""]
+
+
+@needs_linux
+def test_data_behind_urgent_data_is_received(stage: Stage) -> None:
+    """A read stops at the mark, short of what is there already."""
+    a, b = _tcp_pair()
+    with a, b:
+        reader = stage.spawn(a.recv, 100)
+        stage.stays_blocked(reader, seconds=0.01)
+        b.send(b"1")
+        assert reader.result() == b"1"
+        b.send(b"2")
+        b.send(b"!", standard.MSG_OOB)
+        b.send(b"3")
+        stage.sleep(0.02)
+        assert stage.spawn(a.recv, 100).result() == b"2"
+        assert stage.spawn(a.recv, 100).result() == b"3"
+
+
+@needs_linux
+def test_data_behind_a_message_with_descriptors_is_received(stage: Stage) -> None:
+    """A read of a UNIX socket stops there too, and no event tells of the rest."""
+    a, b = socket.socketpair()
+    rights = [(standard.SOL_SOCKET, standard.SCM_RIGHTS, array.array("i", [b.fileno()]))]
+    with a, b:
+        reader = stage.spawn(a.recv, 100)
+        stage.stays_blocked(reader, seconds=0.01)
+        b.send(b"0")
+        assert reader.result() == b"0"
+        reader = stage.spawn(lambda: [a.recv(100), a.recv(100)])
+        stage.stays_blocked(reader, seconds=0.01)
+        b.sendmsg([b"1"], rights)
+        b.send(b"2")
+        assert reader.result() == [b"1", b"2"]
+
+
+def test_datagrams_are_received_one_by_one(stage: Stage) -> None:
+    with (
+        socket.socket(standard.AF_INET, standard.SOCK_DGRAM) as a,
+        socket.socket(standard.AF_INET, standard.SOCK_DGRAM) as b,
+    ):
+        a.bind(("127.0.0.1", 0))
+        b.bind(("127.0.0.1", 0))
+        reader = stage.spawn(lambda: [a.recvfrom(100) for _ in range(3)])
+        stage.stays_blocked(reader, seconds=0.01)
+        for word in (b"one", b"two", b"three"):
+            b.sendto(word, a.getsockname())
+        assert reader.result() == [(w, b.getsockname()) for w in (b"one", b"two", b"three")]
+        buffer = bytearray(10)
+        reader2 = stage.spawn(a.recvfrom_into, buffer)
+        stage.stays_blocked(reader2, seconds=0.01)
+        b.sendto(b"four", a.getsockname())
+        assert reader2.result() == (4, b.getsockname()) and buffer[:4] == b"four"
+
+
+def test_connections_are_made_and_accepted(stage: Stage) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        accepting = stage.spawn(listener.accept)
+        stage.stays_blocked(accepting, seconds=0.01)
+        client = stage.spawn(socket.create_connection, listener.getsockname()).result()
+        server, address = accepting.result()
+        with client, server:
+            assert type(server) is type(client) is type(listener) is socket.socket
+            assert address == client.getsockname()
+            client.sendall(b"hello")
+            assert stage.spawn(server.recv, 100).result() == b"hello"
+
+
+def test_a_refused_connection_is_an_error(stage: Stage) -> None:
+    with standard.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        address = unused.getsockname()
+        with pytest.raises(ConnectionRefusedError):
+            stage.spawn(socket.create_connection, address).result()
+        with socket.socket() as sock:
+            number = stage.spawn(sock.connect_ex, address).result()
+            assert number in (errno.ECONNREFUSED, getattr(errno, "WSAECONNREFUSED", 0))
+
+
+@pytest.mark.skipif(not hasattr(standard, "AF_UNIX"), reason="no UNIX sockets on this system")
+def test_a_full_backlog_is_waited_out(stage: Stage, tmp_path: Any) -> None:
+    address = str(tmp_path / "listener")
+    clients = [socket.socket(standard.AF_UNIX) for _ in range(4)]
+    with socket.socket(standard.AF_UNIX) as listener, contextlib.ExitStack() as stack:
+        for client in clients:
+            stack.enter_context(client)
+        listener.bind(address)
+        listener.listen(0)
+        connecting = [stage.spawn(client.connect, address) for client in clients]
+        stage.sleep(0.02)
+        for _ in clients:
+            stack.enter_context(stage.spawn(listener.accept).result()[0])
+        for task in connecting:
+            task.result()
+
+
+def test_files_are_sent(stage: Stage, pair: Any, tmp_path: Any) -> None:
+    a, b = pair
+    path = tmp_path / "file"
+    data = os.urandom(BIG)
+    path.write_bytes(data)
+
+    def receive() -> bytes:
+        with b.makefile("rb") as stream:
+            return bytes(stream.read(BIG - 100))
+
+    receiver = stage.spawn(receive)
+    with path.open("rb") as file:
+        assert stage.spawn(a.sendfile, file, 100).result() == BIG - 100
+        assert file.tell() == BIG
+    assert receiver.result() == data[100:]
+
+
+def test_lines_are_read_from_a_file_object(stage: Stage, pair: Any) -> None:
+    a, b = pair
+    with a.makefile("r", encoding="ascii", newline="\n") as lines:
+        reader = stage.spawn(lambda: [lines.readline(), lines.readline()])
+        b.sendall(b"one\ntw")
+        stage.stays_blocked(reader, seconds=0.01)
+        b.sendall(b"o\n")
+        assert reader.result() == ["one\n", "two\n"]
+
+
+# --- timeouts and deadlines -----------------------------------------------------------------------
+
+
+def test_a_timeout_bounds_each_operation(stage: Stage, pair: Any) -> None:
+    a, b = pair
+    a.settimeout(0.05)
+    for _ in range(2):
+        begin = now_ns()
+        error = stage.spawn(a.recv, 1).raises(TimeoutError)
+        assert now_ns() - begin >= 50_000_000
+        assert str(error) == "timed out"
+    b.send(b"x")
+    assert stage.spawn(a.recv, 1).result() == b"x"
+
+
+def test_without_a_wait_there_is_blocking_io_error(stage: Stage, pair: Any) -> None:
+    a, b = pair
+    a.setblocking(False)
+    assert a.gettimeout() == 0 and not a.getblocking()
+    stage.spawn(a.recv, 1).raises(BlockingIOError)
+    a.setblocking(True)
+    assert a.gettimeout() is None and a.timeout is None
+    if hasattr(standard, "MSG_DONTWAIT"):
+        stage.spawn(a.recv, 1, standard.MSG_DONTWAIT).raises(BlockingIOError)
+    b.send(b"x")
+    a.setblocking(False)
+    assert a.recv(10) == b"x"
+
+
+@pytest.mark.rule(3)
+def test_a_deadline_is_an_instant(stage: Stage, pair: Any) -> None:
+    a, b = pair
+    a.set_read_deadline(0.05)
+    begin = now_ns()
+    stage.spawn(a.recv, 1).raises(DeadlineExceeded)
+    assert now_ns() - begin >= 50_000_000
+    b.send(b"x")
+    error = stage.spawn(a.recv, 1).raises(DeadlineExceeded)  # even if there is something to read
+    assert isinstance(error, TimeoutError) and str(a.fileno()) in str(error)
+    a.send(b"writers are not concerned")
+    a.set_deadline(None)
+    assert stage.spawn(a.recv, 1).result() == b"x"
+
+
+@pytest.mark.rule(4)
+def test_a_deadline_moved_under_an_operation_applies_to_it(stage: Stage, pair: Any) -> None:
+    a, b = pair
+    for before in (None, 1000.0):
+        a.set_deadline(before)
+        reader = stage.spawn(a.recv, 1)
+        stage.stays_blocked(reader, seconds=0.01)
+        a.set_read_deadline(0.01)
+        reader.raises(DeadlineExceeded)
+    a.set_read_deadline(0.05)
+    reader = stage.spawn(a.recv, 1)
+    stage.sleep(0.01)
+    a.set_read_deadline(None)
+    stage.stays_blocked(reader, seconds=0.1)
+    b.send(b"x")
+    assert reader.result() == b"x"
+
+
+def test_a_write_deadline_bounds_sends(stage: Stage, pair: Any) -> None:
+    a, _ = pair
+    a.set_write_deadline(0.05)
+    stage.spawn(a.sendall, bytes(BIG)).raises(DeadlineExceeded)
+
+
+def test_the_earlier_of_timeout_and_deadline_wins(stage: Stage, pair: Any) -> None:
+    a, b = pair
+    a.settimeout(0.03)
+    a.set_deadline(1000)
+    error = stage.spawn(a.recv, 1).raises(TimeoutError)
+    assert str(error) == "timed out"
+    a.settimeout(1000)
+    a.set_deadline(0.03)
+    stage.spawn(a.recv, 1).raises(DeadlineExceeded)
+    a.set_deadline(None)
+    reader = stage.spawn(a.recv, 1)
+    stage.stays_blocked(reader, seconds=0.01)
+    b.send(b"x")
+    assert reader.result() == b"x"
+
+
+def test_a_timeout_that_passed_does_not_bind_what_comes_later(stage: Stage, pair: Any) -> None:
+    a, b = pair
+    a.settimeout(0.02)
+    stage.spawn(a.recv, 1).raises(TimeoutError)
+    a.settimeout(None)
+    reader = stage.spawn(a.recv, 1)
+    stage.stays_blocked(reader)
+    b.send(b"x")
+    assert reader.result() == b"x"
+
+
+@pytest.mark.parametrize("bad", [-1, -0.5, float("nan")])
+def test_bad_timeouts_are_refused(pair: Any, bad: float) -> None:
+    a, _ = pair
+    a.settimeout(5)
+    with pytest.raises(ValueError):
+        a.settimeout(bad)
+    with pytest.raises(TypeError):
+        a.settimeout("soon")
+    with pytest.raises(ValueError):
+        a.set_deadline(float("nan"))
+    assert a.gettimeout() == 5
+
+
+# --- turns ----------------------------------------------------------------------------------------
+
+
+def test_readers_are_served_one_at_a_time_in_order(stage: Stage, pair: Any) -> None:
+    a, b = pair
+    got: list[tuple[int, bytes]] = []
+
+    def read(i: int) -> None:
+        got.append((i, a.recv(1)))
+
+    readers = []
+    for i in range(10):
+        readers.append(stage.spawn(read, i))
+        stage.sleep(0.005)
+    for i in range(10):
+        b.send(bytes([i]))
+    for reader in readers:
+        reader.result()
+    assert got == [(i, bytes([i])) for i in range(10)]
+
+
+def test_sends_of_many_do_not_mingle(stage: Stage, pair: Any) -> None:
+    a, b = pair
+    size = 300_000
+    senders = [stage.spawn(a.sendall, bytes([i]) * size) for i in range(5)]
+
+    def receive() -> bytes:
+        with b.makefile("rb") as stream:
+            return bytes(stream.read(5 * size))
+
+    data = stage.spawn(receive).result()
+    for sender in senders:
+        sender.result()
+    blocks = [data[i * size : (i + 1) * size] for i in range(5)]
+    assert sorted(block[0] for block in blocks) == list(range(5))
+    assert all(len(set(block)) == 1 for block in blocks)
+
+
+def test_a_timeout_counts_in_the_queue_too(stage: Stage, pair: Any) -> None:
+    a, b = pair
+    first = stage.spawn(a.recv, 1)
+    stage.sleep(0.01)
+    a.settimeout(0.03)
+    second = stage.spawn(a.recv, 1)
+    assert str(second.raises(TimeoutError)) == "timed out"
+    b.send(b"x")
+    assert first.result() == b"x"
+    b.send(b"y")
+    assert stage.spawn(a.recv, 1).result() == b"y"
+
+
+def test_one_reads_while_another_writes(stage: Stage, pair: Any) -> None:
+    a, b = pair
+    reader = stage.spawn(a.recv, 1)
+    stage.stays_blocked(reader, seconds=0.01)
+    a.send(b"question")
+    assert stage.spawn(b.recv, 100).result() == b"question"
+    b.send(b"!")
+    assert reader.result() == b"!"
+
+
+# --- closing --------------------------------------------------------------------------------------
+
+
+@pytest.mark.rule(8)
+def test_close_ends_all_operations(stage: Stage, pair: Any) -> None:
+    a, _ = pair
+    number = a.fileno()
+    tasks = [stage.spawn(a.recv, 1) for _ in range(3)]
+    tasks += [stage.spawn(a.sendall, bytes(BIG)) for _ in range(2)]
+    stage.stays_blocked(*tasks, seconds=0.02)
+    a.close()
+    for task in tasks:
+        error = task.raises(ClosedError)
+        assert error.errno == errno.EBADF and str(number) in str(error)
+    assert a.fileno() == -1
+    with pytest.raises(OSError) as caught:
+        a.recv(1)
+    assert caught.value.errno == errno.EBADF
+    a.close()
+
+
+def test_close_from_another_thread_ends_a_greenlets_operation(stage: Stage, pair: Any) -> None:
+    a, _ = pair
+    reader = stage.spawn(a.recv, 1)
+    stage.stays_blocked(reader, seconds=0.01)
+    stage.thread(a.close).result()
+    reader.raises(ClosedError)
+
+
+@pytest.mark.rule(9)
+def test_the_number_is_not_reused_under_an_operation(stage: Stage) -> None:
+    """Whoever is still inside when close is called holds the number."""
+    a, b = socket.socketpair()
+    number = a.fileno()
+    a.settimeout(LONG)
+    seen: list[set[int]] = []
+
+    def blocking_call() -> None:
+        """An operation, as it were, that does not notice the close."""
+        a._fd.call(READ, 0, inside)
+
+    def inside() -> None:
+        stage.sleep(0.05)
+        seen.append(open_fds())
+
+    operation = stage.spawn(blocking_call)
+    stage.sleep(0.02)
+    b.send(b"x")
+    stage.sleep(0.02)
+    a.close()
+    operation.join(LONG)
+    assert number in seen[0]
+    assert number not in open_fds()
+    b.close()
+
+
+def test_close_gives_the_number_back_at_once_when_nobody_is_inside() -> None:
+    a, b = socket.socketpair()
+    number = a.fileno()
+    a.close()
+    assert number not in open_fds()
+    b.close()
+
+
+def test_detach_ends_operations_and_gives_the_number(stage: Stage, pair: Any) -> None:
+    a, b = pair
+    reader = stage.spawn(a.recv, 1)
+    stage.stays_blocked(reader, seconds=0.01)
+    number = a.detach()
+    reader.raises(ClosedError)
+    assert a.fileno() == -1
+    with standard.socket(fileno=number) as plain:
+        b.send(b"x")
+        assert plain.recv(1) == b"x"
+        if hasattr(os, "get_blocking"):
+            assert os.get_blocking(number)
+
+
+def test_an_uncollected_socket_warns_and_gives_its_number_back() -> None:
+    a, b = socket.socketpair()
+    number = a.fileno()
+    with pytest.warns(ResourceWarning, match="unclosed"):
+        del a
+    assert number not in open_fds()
+    b.close()
+
+
+def test_close_and_reopen_under_operations(stage: Stage) -> None:
+    """Numbers are reused all the time; every operation ends, with data of its own socket."""
+    rounds = 200
+    counts = [0, 0]
+
+    def converse(i: int) -> None:
+        for k in range(rounds):
+            a, b = socket.socketpair()
+            word = b"%d %d" % (i, k)
+            reader = stage.spawn(a.recv, 100)
+            if k % 2:
+                stage.sleep(0)
+            if k % 3:
+                b.send(word)
+                assert reader.result() == word
+                counts[0] += 1
+            else:
+                a.close()
+                reader.raises(ClosedError)
+                counts[1] += 1
+            a.close()
+            b.close()
+
+    for task in [stage.spawn(converse, i) for i in range(3)]:
+        task.result(4 * LONG)
+    assert sum(counts) == 3 * rounds
+
+
+# --- with the poller ------------------------------------------------------------------------------
+
+
+def test_a_socket_outlives_the_poller_it_waited_on(greenlets: Stage, pair: Any) -> None:
+    a, b = pair
+    reader = greenlets.spawn(a.recv, 1)
+    greenlets.stays_blocked(reader, seconds=0.01)
+    greenlets.poller.close()
+    greenlets.sleep(0.01)
+    b.send(b"x")
+    assert reader.result() == b"x"
+    reader = greenlets.spawn(a.recv, 1)
+    greenlets.stays_blocked(reader, seconds=0.01)
+    b.send(b"y")
+    assert reader.result() == b"y"
+
+
+def test_a_socket_that_is_open_on_the_poller_already_waits_all_the_same(
+    stage: Stage, pair: Any
+) -> None:
+    a, b = pair
+    with stage.poller.open(a):
+        reader = stage.spawn(a.recv, 1)
+        stage.stays_blocked(reader, seconds=0.01)
+        b.send(b"x")
+        assert reader.result() == b"x"
+
+
+@pytest.mark.rule(11)
+def test_threads_and_greenlets_use_one_socket(greenlets: Stage, pair: Any) -> None:
+    a, b = pair
+    for actor in (greenlets.spawn, greenlets.thread) * 5:
+        reader = actor(a.recv, 100)
+        greenlets.stays_blocked(reader, seconds=0.005)
+        b.send(b"x")
+        assert reader.result() == b"x"
+
+
+@pytest.mark.skipif(not HAS_GREENLET, reason="greenlet is not installed")
+def test_a_killed_reader_leaves_the_socket_to_the_next(greenlets: Stage, pair: Any) -> None:
+    from netpoll import green
+
+    a, b = pair
+    victim = green.spawn(a.recv, 1)
+    waiting = green.spawn(a.recv, 1)
+    green.sleep(0.01)
+    victim.kill()
+    victim.join()
+    b.send(b"x")
+    assert waiting.get() == b"x"
+
+
+# --- fork, signals, bad use -----------------------------------------------------------------------
+
+
+@needs_fork
+@pytest.mark.rule(14)
+def test_a_forked_child_waits_and_wakes_for_itself(pair: Any) -> None:
+    a, b = pair
+    a.settimeout(0.01)
+    with pytest.raises(TimeoutError):
+        a.recv(1)  # the thread has what it needs for waiting now, and the child inherits it
+    a.settimeout(LONG)
+    reader = threading.Thread(target=b.recv, args=(100,))
+    reader.start()
+    until(reader.is_alive, "the parent's reader runs")
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            c, d = socket.socketpair()
+            threading.Timer(0.02, d.send, [b"x"]).start()
+            code = 0 if c.recv(1) == b"x" else 2
+            timer = threading.Timer(0.02, c.close)
+            timer.start()
+            try:
+                c.recv(1)
+                code = 3
+            except ClosedError:
+                pass
+        finally:
+            os._exit(code)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    a.send(b"done")
+    reader.join(LONG)
+    assert not reader.is_alive()
+
+
+def test_wrong_arguments_are_refused(pair: Any) -> None:
+    a, _ = pair
+    for call in (
+        lambda: a.recv(-1),
+        lambda: a.recv_into(bytearray(2), 3),
+        lambda: a.recv_into(bytearray(2), -1),
+    ):
+        with pytest.raises(ValueError):
+            call()
+    for call in (
+        a.recv,
+        lambda: a.recv("1"),
+        lambda: a.recv_into(b"constant"),
+        lambda: a.send("text"),
+        lambda: a.sendall(None),
+        lambda: a.send(b"", "flags"),
+    ):
+        with pytest.raises((TypeError, BufferError)):
+            call()
+    with pytest.raises(RuntimeError if os.environ.get("NETPOLL_PURE") != "1" else AttributeError):
+        socket.socket.__new__(socket.socket).recv(1)
+
+
+def test_buffers_of_every_kind_are_sent_and_filled(pair: Any) -> None:
+    a, b = pair
+    kinds: list[Any] = [b"1", bytearray(b"2"), memoryview(b"345")[1:2], array.array("b", [53])]
+    for data in kinds:
+        assert a.send(data) == 1
+        a.sendall(data)
+    assert b.recv(100) == b"11224455"
+    buffer = array.array("i", [0, 0])
+    a.send(b"12345678")
+    assert b.recv_into(buffer) == 8 and buffer.tobytes() == b"12345678"
+    with pytest.raises(ValueError):
+        b.recv_into(memoryview(bytearray(10)), 11)
+
+
+def test_a_buffer_in_use_cannot_be_resized(stage: Stage, pair: Any) -> None:
+    a, b = pair
+    buffer = bytearray(10)
+    reader = stage.spawn(a.recv_into, buffer)
+    stage.stays_blocked(reader, seconds=0.01)
+    with pytest.raises(BufferError):
+        buffer.clear()
+    b.send(b"0123456789")
+    assert reader.result() == 10 and buffer == b"0123456789"
+    buffer.clear()
+
+
+def test_an_own_registration_of_a_poller_is_left_alone(poller: Poller) -> None:
+    """A poller that has the number too is told of nothing else than the file."""
+    a, b = socket.socketpair()
+    with a, b, poller.open(a) as desc:
+        b.send(b"x")
+        desc.wait(READ)
+        assert a.recv(1) == b"x"
+
+
+def test_names_of_the_standard_module_are_here() -> None:
+    for name in standard.__all__:
+        assert hasattr(socket, name), name
+    assert issubclass(socket.socket, standard.socket)
+    assert socket.AF_INET is standard.AF_INET
