@@ -8,6 +8,8 @@
 
 #include "turns.h"
 
+enum { NOT_A_STREAM, TCP_STREAM, UNIX_STREAM };
+
 typedef struct FdObject {
     PyObject_HEAD
     np_fdmutex mutex;

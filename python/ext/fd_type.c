@@ -551,10 +551,10 @@ static int fd_init(PyObject *self, PyObject *args, PyObject *kwargs)
     PyObject *number;
     int stream;
 
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "Op:FD", names, &number, &stream) ||
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "Oi:FD", names, &number, &stream) ||
         !ext_fd(number, &f->number))
         return -1;
-    f->stream = stream;
+    f->stream = (uint8_t)stream;
     f->timeout = -1;
     for (int i = 0; i < 2; i++)
         f->deadline[i] = f->bound[i] = NP_NEVER;

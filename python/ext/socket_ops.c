@@ -128,7 +128,7 @@ static Py_ssize_t receive_once(const FdObject *f, char *to, Py_ssize_t n, int fl
 {
     *stopped = false;
 #ifdef __linux__
-    if (f->stream) {
+    if (f->stream == UNIX_STREAM) {
         struct iovec part = {.iov_base = to, .iov_len = (size_t)n};
         struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
         Py_ssize_t got = recvmsg((int)f->number, &message, flags);

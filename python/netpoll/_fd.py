@@ -42,11 +42,11 @@ class FD:
     """A number in use by a socket object, which closes it.
 
     :param number: non-blocking.
-    :param stream: a read or write that is short means that the next one would have to wait.  (In C
-        that saves a system call.)
+    :param stream: if a read or write that is short means that the next one would have to wait: 1 for
+        TCP, 2 for UNIX streams; else 0.  (In C that saves a system call.)
     """
 
-    def __init__(self, number: int, stream: bool) -> None:
+    def __init__(self, number: int, stream: int) -> None:
         self.number = number
         #: Seconds that an operation may take; 0: it never waits; None: for ever.
         self.timeout: float | None = None

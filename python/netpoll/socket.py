@@ -62,7 +62,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 _NONBLOCK = getattr(_std, "SOCK_NONBLOCK", 0)
 _UNIX = getattr(_std, "AF_UNIX", None)
 _IN_PROGRESS = {errno.EINPROGRESS, getattr(errno, "WSAEWOULDBLOCK", errno.EINPROGRESS)}
-_STREAM_FAMILIES = (_std.AF_INET, getattr(_std, "AF_INET6", None), _UNIX)
+_STREAMS = {_std.AF_INET: 1, getattr(_std, "AF_INET6", _std.AF_INET): 1, _UNIX: 2}
 # As plain numbers: the standard class's properties make enumeration members of them.
 _family_of: Callable[[Any], int] = _socket.socket.family.__get__
 _type_of: Callable[[Any], int] = _socket.socket.type.__get__
@@ -87,20 +87,18 @@ class socket(SocketBase):  # type: ignore[no-redef]
         super().__init__(family, type if type == -1 else type | _NONBLOCK, proto, fileno)
         if fileno is not None or not _NONBLOCK or type == -1:
             super().setblocking(False)
-        self._fd = FD(super().fileno(), self._is_stream())
+        self._fd = FD(super().fileno(), self._stream())
         self._fd.timeout = timeout
 
-    def _is_stream(self) -> bool:
-        """Does a read that is short mean that there is no more to read now?
+    def _stream(self) -> int:
+        """If a short read means that there is no more to read now: of which kind of stream.
 
-        Not where a stream keeps messages apart (SCTP, TLS in the kernel), or is of a kind that we
-        do not know.
+        0 where a stream keeps messages apart (SCTP, TLS in the kernel), or is of a kind that we do
+        not know.
         """
-        return (
-            _type_of(self) == _std.SOCK_STREAM
-            and _family_of(self) in _STREAM_FAMILIES
-            and _proto_of(self) in (0, _std.IPPROTO_TCP)
-        )
+        if _type_of(self) != _std.SOCK_STREAM or _proto_of(self) not in (0, _std.IPPROTO_TCP):
+            return 0
+        return _STREAMS.get(_family_of(self), 0)
 
     # Timeouts and deadlines.
 
