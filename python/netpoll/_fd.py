@@ -42,8 +42,8 @@ class FD:
     """A number in use by a socket object, which closes it.
 
     :param number: non-blocking.
-    :param stream: if a read or write that is short means that the next one would have to wait: 1 for
-        TCP, 2 for UNIX streams; else 0.  (In C that saves a system call.)
+    :param stream: if a read or write that is short means that the next one would have to wait: 1
+        for TCP, 2 for UNIX streams; else 0.  (In C that saves a system call.)
     """
 
     def __init__(self, number: int, stream: int) -> None:
