@@ -25,7 +25,7 @@ typedef struct FdObject {
     int64_t deadline[2]; /* anybody's to set, who then tells the one who waits; NP_NEVER: none */
     DescObject *desc; /* NULL until a greenlet had to wait, or a thread where there are no bells */
     PyObject *queues; /* of netpoll/_parking.py; NULL until two met at one mode */
-    bool stream;      /* a read or write that is short means drained */
+    uint8_t stream;   /* a short read or write means drained: which kind of stream */
     bool kept;        /* by detach: the number is not ours to close */
 } FdObject;
 
