@@ -16,15 +16,16 @@ def ping_pong(
     idle: int = 0,
     deadline: bool = False,
     every_style: bool = False,
-    cores: int | None = 1,
+    beside: int | None = None,
 ) -> tuple[Entry, ...]:
     """All contestants; of asyncio and uvloop the quickest style, or every style, and of netpoll and
-    gevent the descriptors' `wait` and `wait_read` too."""
+    gevent the descriptors' `wait` and `wait_read` too. `beside`: only those in Python, on so many
+    cores, as there will be a thread beside them."""
     args: dict[str, Arg] = {"pairs": pairs, "kind": kind}
     extra: dict[str, Arg] = {"idle": idle, "deadline": deadline}
 
     def py(rival: str, workload: str = "ping_pong", **more: Arg) -> Python:
-        return Python(rival, workload, args | more, cores=cores)
+        return Python(rival, workload, args | more, cores=beside or 1)
 
     def on_asyncio(loop: str, style: str) -> Entry:
         return Entry(f"{loop}, {style}", py("asyncio_loop", loop=loop, style=style, **extra))
@@ -45,14 +46,18 @@ def ping_pong(
     if pairs <= 100 and not idle:
         threads = py("standard", "ping_pong_threads", deadline=deadline)
         rows.append(Entry("threads, settimeout", threads))
-    if cores is not None:  # without a Python thread beside it
+    if beside is None:
         go: tuple[Arg, ...] = (pairs, kind, idle, "deadline" if deadline else "none")
         rows += [
             Entry(GO_1, Go("ping_pong", go)),
             Entry("Go", Go("ping_pong", go, procs=None)),
         ]
         if not deadline:
-            rows.append(Entry("C on epoll", C("epoll", "ping_pong", (pairs, kind, idle))))
+            epoll = C("epoll", "ping_pong", (pairs, kind, idle, "none"))
+            rows.append(Entry("C on epoll", epoll))
+        if every_style:
+            epoll = C("epoll", "ping_pong", (pairs, kind, idle, "drained"))
+            rows.append(Entry("C on epoll, no read in vain", epoll))
     return tuple(rows)
 
 

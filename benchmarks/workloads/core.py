@@ -40,7 +40,7 @@ TABLES = [
             f"C core: tokens in ping-pong, {pairs:,} pair{'s' * (pairs > 1)}",
             (
                 Entry("C core", C("core", "ping_pong", (pairs,))),
-                Entry("bare epoll", C("epoll", "ping_pong", (pairs, "unix", 0))),
+                Entry("bare epoll", C("epoll", "ping_pong", (pairs, "unix", 0, "none"))),
             ),
             (Column("time", "a round trip", seconds),),
             alone,
