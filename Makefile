@@ -1,6 +1,5 @@
 # make demo    set everything up in .venv and watch an echo server with deadlines at work
 # make test    set everything up and run the whole suite: C tests, then pytest on both engines
-# make bench   the benchmarks, each beside its rival in the same run
 # make check   formatting, lint, types, C warnings as errors
 # make build   only the set-up: .venv and the extension in place
 # make clean   remove what the build made (.venv too)
@@ -32,7 +31,7 @@ PY_ALL := setup.py python $(wildcard tests benchmarks examples)
 C_STD := -std=c11
 C_WARN := -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Werror
 
-.PHONY: demo test test-c test-python bench check check-python check-c build clean format
+.PHONY: demo test test-c test-python check check-python check-c build clean format
 
 # The first target is what a bare `make` does.
 demo: build
@@ -47,9 +46,6 @@ test-c: $(C_TEST_BINS)
 test-python: build
 	$(PY) -m pytest $(PYTEST_ARGS)
 	NETPOLL_PURE=1 $(PY) -m pytest $(PYTEST_ARGS)
-
-bench: $(VENV)/.bench
-	$(PY) -m benchmarks $(BENCH_ARGS)
 
 check: check-python check-c
 
@@ -91,10 +87,6 @@ $(DEPS): requirements-dev.txt
 	    || { echo 'the venv module is missing: install it (Debian: python3-venv)' >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(PY) -m pip install -q -r requirements-dev.txt
-	@touch $@
-
-$(VENV)/.bench: $(BUILT) benchmarks/requirements.txt
-	$(PY) -m pip install -q -r benchmarks/requirements.txt
 	@touch $@
 
 build/c/%: tests/c/%.c $(CORE) $(C_HEADERS)

@@ -44,22 +44,24 @@ def listening() -> socket.socket:
 def measured(bout: Bout, target: float, spinner: Spinner | None = None) -> dict[str, float]:
     """Repeat a bout until it takes about `target` seconds: an operation's seconds, how many.
 
-    What ran before the last repetition was the warm-up. Garbage is collected before and not
-    meanwhile, as timeit has it: a collection belongs to nobody.
+    What ran before the last repetition was the warm-up; `all` counts it too. Garbage is collected
+    before and not meanwhile, as timeit has it: a collection belongs to nobody.
     """
     gc.collect()
     gc.disable()
     with spinner or nullcontext():
-        times = 1
+        times = done = 1
         elapsed = bout.run(times)
         while elapsed < target * 0.7:
             times = next_try(times, elapsed, target)
             if spinner is not None:
                 spinner.mark()
             elapsed = bout.run(times)
+            done += times
         values = {
             "time": elapsed / (times * bout.operations),
             "operations": times * bout.operations,
+            "all": done * bout.operations,
         }
         if spinner is not None:
             values["spinner"] = spinner.share(elapsed)

@@ -111,16 +111,18 @@ static inline int take_byte(int fd)
  * the warm-up. */
 static inline void measure(const workload *w, double target)
 {
-    int times = 1;
+    int times = 1, all = 1;
     double elapsed = w->run(times);
     while (elapsed < target * 0.7) {
         double more = 1.05 * target / (elapsed > 1e-9 ? elapsed : 1e-9);
         int next = (int)(times * (more < 10 ? more : 10)) + 1;
         times = next > times ? next : times + 1;
         elapsed = w->run(times);
+        all += times;
     }
     double done = (double)times * operations;
-    printf("{\"time\": %.12g, \"operations\": %.0f}\n", elapsed / done, done);
+    printf("{\"time\": %.12g, \"operations\": %.0f, \"all\": %.0f}\n", elapsed / done, done,
+           (double)all * operations);
 }
 
 /* PROGRAM workload target [argument ...] */
