@@ -9,7 +9,7 @@ BENCH_ARGS ?=
 bench: $(VENV)/.bench
 	$(PY) -m benchmarks $(BENCH_ARGS)
 
-profile: $(VENV)/.bench
+profile: build
 	$(PY) -m benchmarks.profile
 
 $(VENV)/.bench: $(BUILT) benchmarks/requirements.txt
