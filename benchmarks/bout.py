@@ -8,6 +8,7 @@ import socket
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
+from time import process_time
 
 from .spinner import Spinner
 
@@ -51,21 +52,30 @@ def measured(bout: Bout, target: float, spinner: Spinner | None = None) -> dict[
     gc.disable()
     with spinner or nullcontext():
         times = done = 1
-        elapsed = bout.run(times)
+        elapsed, cpu = timed(bout, times)
         while elapsed < target * 0.7:
             times = next_try(times, elapsed, target)
             if spinner is not None:
                 spinner.mark()
-            elapsed = bout.run(times)
+            elapsed, cpu = timed(bout, times)
             done += times
+        operations = times * bout.operations
         values = {
-            "time": elapsed / (times * bout.operations),
-            "operations": times * bout.operations,
+            "time": elapsed / operations,
+            "cpu": cpu / operations,
+            "operations": operations,
             "all": done * bout.operations,
         }
         if spinner is not None:
             values["spinner"] = spinner.share(elapsed)
     return {name: float(value) for name, value in values.items()}
+
+
+def timed(bout: Bout, times: int) -> tuple[float, float]:
+    """The seconds that it took, and those of the processor, clearing away included."""
+    start = process_time()
+    elapsed = bout.run(times)
+    return elapsed, process_time() - start
 
 
 def next_try(times: int, elapsed: float, target: float) -> int:

@@ -32,6 +32,13 @@ static inline double seconds(void)
     return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
 }
 
+static inline double cpu_seconds(void)
+{
+    struct timespec used;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &used);
+    return (double)used.tv_sec + (double)used.tv_nsec * 1e-9;
+}
+
 /* A benchmark has no use for errors: say where, and end. */
 #define CHECK(condition)                                                                           \
     do {                                                                                           \
@@ -112,17 +119,19 @@ static inline int take_byte(int fd)
 static inline void measure(const workload *w, double target)
 {
     int times = 1, all = 1;
-    double elapsed = w->run(times);
+    double cpu = cpu_seconds(), elapsed = w->run(times);
     while (elapsed < target * 0.7) {
         double more = 1.05 * target / (elapsed > 1e-9 ? elapsed : 1e-9);
         int next = (int)(times * (more < 10 ? more : 10)) + 1;
         times = next > times ? next : times + 1;
+        cpu = cpu_seconds();
         elapsed = w->run(times);
         all += times;
     }
+    cpu = cpu_seconds() - cpu;
     double done = (double)times * operations;
-    printf("{\"time\": %.12g, \"operations\": %.0f, \"all\": %.0f}\n", elapsed / done, done,
-           (double)all * operations);
+    printf("{\"time\": %.12g, \"cpu\": %.12g, \"operations\": %.0f, \"all\": %.0f}\n",
+           elapsed / done, cpu / done, done, (double)all * operations);
 }
 
 /* PROGRAM workload target [argument ...] */

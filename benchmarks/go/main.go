@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"os"
 	"strconv"
+	"syscall"
 	"time"
 )
 
@@ -42,14 +43,23 @@ func main() {
 // As measured() in bout.py.
 func measured(b bout, target float64) map[string]float64 {
 	times := 1
+	cpu := cpuSeconds()
 	elapsed := b.run(times).Seconds()
 	for elapsed < target*0.7 {
 		more := min(10, 1.05*target/max(elapsed, 1e-9))
 		times = max(times+1, int(float64(times)*more)+1)
+		cpu = cpuSeconds()
 		elapsed = b.run(times).Seconds()
 	}
+	cpu = cpuSeconds() - cpu
 	operations := float64(times * b.operations)
-	return map[string]float64{"time": elapsed / operations, "operations": operations}
+	return map[string]float64{"time": elapsed / operations, "cpu": cpu / operations, "operations": operations}
+}
+
+func cpuSeconds() float64 {
+	var used syscall.Rusage
+	check(syscall.Getrusage(syscall.RUSAGE_SELF, &used))
+	return time.Duration(used.Utime.Nano() + used.Stime.Nano()).Seconds()
 }
 
 func say(values map[string]float64) {

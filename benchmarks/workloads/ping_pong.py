@@ -9,7 +9,7 @@ from benchmarks.model import Bound, Column, Entry, Ratio, Table
 from benchmarks.table import seconds
 from benchmarks.workloads import contestants
 
-TIME = (Column("time", "a round trip", seconds),)
+TIMES = (Column("time", "a round trip", seconds), Column("cpu", "processor", seconds))
 SPARE = 200  # descriptors that a process needs for itself
 
 PLACES = {"unix": "socketpair", "tcp": "TCP"}
@@ -35,7 +35,7 @@ def table(
         f"ping-pong-{kind}-{pairs}",
         f"ping-pong, {pairs:,} pair{'s' * (pairs > 1)}, {PLACES[kind]}",
         rows,
-        TIME,
+        TIMES,
         alone,
         bounds,
         rounds,
