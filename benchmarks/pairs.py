@@ -1,6 +1,7 @@
 """Connected pairs, and the work that every contestant does on them.
 
-Both ends of a pair run the same loop: read a byte, write a byte. All ends are parked in their reads
+Both ends of a pair run the same loop: read what is there, which is a byte, and write a byte. Reads
+ask for 4 KiB, as programs do that cannot know what comes. All ends are parked in their reads
 before the clock starts; then one byte a pair is let in and bounces until each end has read `trips`
 times. That makes `trips` round trips a pair, and leaves the byte with the end where it was let in,
 from where it is taken: a byte too many or too few is an error, so all have done the same work.
@@ -17,6 +18,7 @@ from time import perf_counter
 
 Pair = tuple[socket.socket, socket.socket]
 
+ROOM = 4096
 RESET_ON_CLOSE = struct.pack(
     "ii", 1, 0
 )  # so that ten thousand connections leave no TIME_WAIT behind

@@ -29,7 +29,7 @@ COLOURS = {
     "netpoll": OURS,
     "gevent": "#27ae60",
     "asyncio, protocol": "#8e44ad",
-    "uvloop, protocol": "#9b59b6",
+    "uvloop, protocol": "#e84393",
     "trio": "#e67e22",
     "eventlet": "#16a085",
     "Go, GOMAXPROCS=1": "#2980b9",
@@ -42,7 +42,7 @@ Outcomes = Mapping[str, Outcome]
 
 def save(figure: Any, target: Path) -> None:
     figure.tight_layout()
-    figure.savefig(target, metadata={"Date": None})
+    figure.savefig(target, metadata={"Date": None}, bbox_inches="tight")
     pyplot.close(figure)
     text = target.read_text()
     target.write_text(re.sub(r"[ \t]+$", "", text, flags=re.MULTILINE))

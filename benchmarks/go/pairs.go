@@ -65,15 +65,15 @@ func pingPong(args []string) bout {
 		made := make([]int, 2*pairs)
 		bounce := func(end net.Conn, made *int) {
 			defer playing.Done()
-			buffer := make([]byte, 1)
+			buffer := make([]byte, 4096) // as in pairs.py
 			arriving.Done()
 			for range trips {
 				if deadline {
 					check(end.SetReadDeadline(time.Now().Add(time.Minute)))
 				}
-				_, err := end.Read(buffer)
+				n, err := end.Read(buffer)
 				check(err)
-				_, err = end.Write(buffer)
+				_, err = end.Write(buffer[:n])
 				check(err)
 				*made++
 			}

@@ -11,7 +11,7 @@ from typing import Any
 
 from benchmarks.bout import Bout, Server, listening
 from benchmarks.idle import idle_ends, idle_numbers, resident_bytes
-from benchmarks.pairs import Gate, Pair, connected_pairs, let_in, take_out
+from benchmarks.pairs import ROOM, Gate, Pair, connected_pairs, let_in, take_out
 
 
 def new_loop(name: str) -> asyncio.AbstractEventLoop:
@@ -53,7 +53,7 @@ def socks(loop: asyncio.AbstractEventLoop, pairs: list[Pair], deadline: bool) ->
         gate.arrive()
         recv, sendall = loop.sock_recv, loop.sock_sendall
         for _ in range(trips):
-            await recv(end, 1)
+            await recv(end, ROOM)
             await sendall(end, b"x")
         gate.done(trips)
 
@@ -84,7 +84,7 @@ def streams(loop: asyncio.AbstractEventLoop, pairs: list[Pair], deadline: bool) 
         gate.arrive()
         reader, writer = stream
         for _ in range(trips):
-            await reader.read(1)
+            await reader.read(ROOM)
             writer.write(b"x")
             await writer.drain()
         gate.done(trips)

@@ -14,14 +14,14 @@ from eventlet.greenio import GreenSocket  # noqa: E402
 
 from benchmarks.bout import Bout, Server, listening  # noqa: E402
 from benchmarks.idle import idle_ends, idle_numbers, resident_bytes  # noqa: E402
-from benchmarks.pairs import Gate, connected_pairs, let_in, take_out  # noqa: E402
+from benchmarks.pairs import ROOM, Gate, connected_pairs, let_in, take_out  # noqa: E402
 
 
 def bounce(end: GreenSocket, gate: Gate, trips: int) -> None:
     gate.arrive()
     recv, send = end.recv, end.send
     for _ in range(trips):
-        recv(1)
+        recv(ROOM)
         send(b"x")
     gate.done(trips)
 

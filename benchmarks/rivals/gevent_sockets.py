@@ -14,7 +14,7 @@ from gevent.socket import wait_read
 
 from benchmarks.bout import Bout, Server, listening
 from benchmarks.idle import idle_ends, idle_numbers, resident_bytes
-from benchmarks.pairs import Gate, connected_pairs, let_in, take_out
+from benchmarks.pairs import ROOM, Gate, connected_pairs, let_in, take_out
 
 
 def adopt(end: standard.socket) -> socket.socket:
@@ -27,7 +27,7 @@ def bounce(end: socket.socket, gate: Gate, trips: int) -> None:
     gate.arrive()
     recv, send = end.recv, end.send
     for _ in range(trips):
-        recv(1)
+        recv(ROOM)
         send(b"x")
     gate.done(trips)
 
@@ -37,7 +37,7 @@ def read_first(fd: int, gate: Gate, trips: int) -> None:
     for _ in range(trips):
         while True:
             try:
-                os.read(fd, 1)
+                os.read(fd, ROOM)
                 break
             except BlockingIOError:
                 wait_read(fd)

@@ -11,7 +11,7 @@ from netpoll import READ, PollDesc, Poller, green
 
 from benchmarks.bout import Bout
 from benchmarks.idle import IMAGINARY, resident_bytes
-from benchmarks.pairs import Gate, connected_pairs, let_in, take_out
+from benchmarks.pairs import ROOM, Gate, connected_pairs, let_in, take_out
 
 
 def read_first(fd: int, desc: PollDesc, gate: Gate, trips: int) -> None:
@@ -21,7 +21,7 @@ def read_first(fd: int, desc: PollDesc, gate: Gate, trips: int) -> None:
         desc.reset(READ)
         while True:
             try:
-                os.read(fd, 1)
+                os.read(fd, ROOM)
                 break
             except BlockingIOError:
                 desc.wait(READ)

@@ -12,7 +12,7 @@ from netpoll import green, socket
 
 from benchmarks.bout import Bout, Server, listening
 from benchmarks.idle import IMAGINARY, idle_ends, idle_numbers, resident_bytes
-from benchmarks.pairs import Gate, connected_pairs, let_in, play_in_threads, take_out
+from benchmarks.pairs import ROOM, Gate, connected_pairs, let_in, play_in_threads, take_out
 
 
 def adopt(end: standard.socket) -> socket.socket:
@@ -26,7 +26,7 @@ def bounce(end: socket.socket, gate: Gate, trips: int) -> None:
     gate.arrive()
     recv, send = end.recv, end.send
     for _ in range(trips):
-        recv(1)
+        recv(ROOM)
         send(b"x")
     gate.done(trips)
 
@@ -36,7 +36,7 @@ def bounce_by_deadline(end: socket.socket, gate: Gate, trips: int) -> None:
     recv, send, set_read_deadline = end.recv, end.send, end.set_read_deadline
     for _ in range(trips):
         set_read_deadline(60.0)
-        recv(1)
+        recv(ROOM)
         send(b"x")
     gate.done(trips)
 

@@ -11,14 +11,14 @@ from time import perf_counter
 
 from benchmarks.bout import Bout, Server, listening
 from benchmarks.idle import idle_numbers, resident_bytes
-from benchmarks.pairs import Gate, connected_pairs, let_in, play_in_threads, take_out
+from benchmarks.pairs import ROOM, Gate, connected_pairs, let_in, play_in_threads, take_out
 
 
 def bounce(end: socket.socket, gate: Gate, trips: int) -> None:
     gate.arrive()
     recv, send = end.recv, end.send
     for _ in range(trips):
-        recv(1)
+        recv(ROOM)
         send(b"x")
     gate.done(trips)
 
@@ -28,7 +28,7 @@ def bounce_by_deadline(end: socket.socket, gate: Gate, trips: int) -> None:
     recv, send, settimeout = end.recv, end.send, end.settimeout
     for _ in range(trips):
         settimeout(60.0)
-        recv(1)
+        recv(ROOM)
         send(b"x")
     gate.done(trips)
 

@@ -11,14 +11,14 @@ from trio import socket
 
 from benchmarks.bout import Bout, Server, listening
 from benchmarks.idle import idle_ends, idle_numbers, resident_bytes
-from benchmarks.pairs import Gate, connected_pairs, let_in, take_out
+from benchmarks.pairs import ROOM, Gate, connected_pairs, let_in, take_out
 
 
 async def bounce(end: socket.SocketType, gate: Gate, trips: int) -> None:
     gate.arrive()
     recv, send = end.recv, end.send
     for _ in range(trips):
-        await recv(1)
+        await recv(ROOM)
         await send(b"x")
     gate.done(trips)
 
@@ -29,7 +29,7 @@ async def bounce_by_deadline(end: socket.SocketType, gate: Gate, trips: int) -> 
     with trio.CancelScope() as scope:
         for _ in range(trips):
             scope.deadline = now() + 60.0
-            await recv(1)
+            await recv(ROOM)
             await send(b"x")
     gate.done(trips)
 
