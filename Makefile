@@ -25,7 +25,8 @@ EXT := $(wildcard python/ext/*.c)
 C_TESTS := $(wildcard tests/c/test_*.c)
 C_TEST_BINS := $(patsubst tests/c/%.c,build/c/%,$(C_TESTS))
 C_HEADERS := $(wildcard csrc/*.h python/ext/*.h tests/c/*.h)
-C_ALL := $(filter-out %_made.h,$(wildcard csrc/*.[ch] python/ext/*.[ch] tests/c/*.[ch] benchmarks/c/*.[ch]))
+C_ALL := $(filter-out %_made.h,$(wildcard csrc/*.[ch] python/ext/*.[ch] tests/c/*.[ch] tests/capi/*.c \
+    benchmarks/c/*.[ch] examples/c/*.c examples/extension/*.c))
 PY_ALL := setup.py python $(wildcard tests benchmarks examples)
 
 C_STD := -std=c11
@@ -95,7 +96,7 @@ build/c/%: tests/c/%.c $(CORE) $(C_HEADERS)
 
 clean:
 	rm -rf $(VENV) build dist python/*.egg-info python/netpoll/_core.c python/netpoll/_core*.so \
-	    python/ext/*_made.h
+	    python/ext/*_made.h python/netpoll/include
 
 # Whole groups of targets have files of their own.
 include $(wildcard *.mk)

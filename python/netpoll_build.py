@@ -3,7 +3,7 @@
 What cffi declares is cut out of csrc/netpoll.h, between its two "cdef" lines, so that the binding
 and the core cannot drift apart.
 
-On CPython four things are added to a plain cffi module:
+On CPython five things are added to a plain cffi module:
 
 * The generated calls keep the GIL.  cffi gives it back around every call, which next to a CPU-bound
   thread costs a switch interval (5 ms) a call.  Here ``Py_BEGIN_ALLOW_THREADS`` is a plain brace,
@@ -11,6 +11,8 @@ On CPython four things are added to a plain cffi module:
   hooks.
 * The module's init function is wrapped by python/ext/module.c, which sets those hooks and adds the
   types that are written in C by hand.
+* A capsule with a table of the core's functions, for other extensions (python/ext/capi.c); its
+  header and the core's are copied into the package, for netpoll.get_include().
 * The docstrings of the types come from the engine in Python, through a header made here.
 * The limited API of 3.10 is chosen explicitly (cffi's own choice is older and lacks METH_FASTCALL),
   so that one build serves every later CPython.
@@ -28,6 +30,7 @@ import copy
 import json
 import os
 import re
+import shutil
 import sys
 import sysconfig
 from pathlib import Path
@@ -40,6 +43,7 @@ FREE_THREADED = bool(sysconfig.get_config_var("Py_GIL_DISABLED"))
 WINDOWS = sys.platform == "win32"
 
 BACKENDS = ("epoll", "kqueue", "iocp", "poll")
+PUBLIC_HEADERS = ("csrc/netpoll.h", "csrc/netpoll_iocp.h", "python/ext/netpoll_api.h")
 POSIX_ONLY = ("posixfd", "alone")  # files for Windows only are named *_win32.c
 
 PLAIN_PREAMBLE = '#include "netpoll.h"\n'
@@ -143,6 +147,15 @@ def write_docstrings() -> None:
         made.write_text(text, encoding="utf-8")
 
 
+def write_public_headers() -> None:
+    """What netpoll.get_include() offers, beside the package's modules."""
+    include = ROOT / "python" / "netpoll" / "include"
+    include.mkdir(exist_ok=True)
+    for header in PUBLIC_HEADERS:
+        shutil.copyfile(ROOT / header, include / Path(header).name)
+
+
+write_public_headers()
 if CPYTHON:
     write_docstrings()
 

@@ -71,6 +71,8 @@ def check_archive(platform: Platform, archive: zipfile.ZipFile) -> bytes:
     [tags] = [archive.read(name).decode() for name in record if name.endswith("/WHEEL")]
     found = re.findall(r"^Tag: (.*)$", tags, re.MULTILINE)
     expect(found == [f"{ABI3}-abi3-{tag}" for tag in platform.tags], f"tags {found}")
+    for header in ("netpoll.h", "netpoll_api.h", "netpoll_iocp.h"):
+        expect(f"netpoll/include/{header}" in record, f"without {header}")
     [module] = [name for name in record if re.fullmatch(r"netpoll/_core\.(abi3\.so|pyd)", name)]
     return archive.read(module)
 

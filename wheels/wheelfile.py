@@ -66,9 +66,9 @@ def entry(name: str) -> zipfile.ZipInfo:
 def pack(platform: Platform, module: Path, out: Path) -> Path:
     """The wheel of a platform, around its extension module."""
     files = {
-        f"netpoll/{path.name}": path.read_bytes()
-        for path in PACKAGE.iterdir()
-        if path.suffix in {".py", ".pyi"}
+        f"netpoll/{path.relative_to(PACKAGE).as_posix()}": path.read_bytes()
+        for path in PACKAGE.rglob("*")
+        if path.suffix in {".py", ".pyi", ".h"}
     }
     files["netpoll/py.typed"] = b""
     files[f"netpoll/{module.name}"] = module.read_bytes()

@@ -62,6 +62,27 @@ static int desc_init(PyObject *self, PyObject *args, PyObject *kwargs)
     return 0;
 }
 
+/* _adopt(poller, address): instead of __init__, for a descriptor that somebody opened in C. */
+static PyObject *desc_adopt(PyObject *self, PyObject *args)
+{
+    DescObject *d = (DescObject *)self;
+    PyObject *poller, *address;
+
+    if (!PyArg_ParseTuple(args, "OO:_adopt", &poller, &address))
+        return NULL;
+    PollerObject *p = ext_poller(poller);
+    np_desc *desc = PyLong_AsVoidPtr(address);
+    if (!p || !desc || d->desc)
+        return PyErr_Occurred() ? NULL
+                                : PyErr_Format(PyExc_RuntimeError, "a PollDesc is made once");
+    np_desc_ref(desc);
+    d->desc = desc;
+    Py_INCREF(poller);
+    d->poller = poller;
+    link_to(p, d);
+    Py_RETURN_NONE;
+}
+
 static void desc_finalize(PyObject *self)
 {
     DescObject *d = (DescObject *)self;
@@ -460,6 +481,7 @@ static PyMethodDef methods[] = {
     {"_set_deadline_at", desc_set_deadline_at, METH_VARARGS, NULL},
     {"_for_io", desc_for_io, METH_NOARGS, NULL},
     {"_state", desc_state, METH_O, NULL},
+    {"_adopt", desc_adopt, METH_VARARGS, NULL},
     {NULL, NULL, 0, NULL},
 };
 
@@ -490,10 +512,15 @@ static PyType_Spec spec = {
     .slots = slots,
 };
 
+static PyTypeObject *desc_base;
+
+bool ext_is_desc(PyObject *object)
+{
+    return PyObject_TypeCheck(object, desc_base);
+}
+
 int ext_add_desc_type(PyObject *module)
 {
-    PyObject *type = PyType_FromSpec(&spec);
-    int rc = type ? PyModule_AddObjectRef(module, "DescBase", type) : -1;
-    Py_XDECREF(type);
-    return rc;
+    desc_base = (PyTypeObject *)PyType_FromSpec(&spec);
+    return desc_base ? PyModule_AddObjectRef(module, "DescBase", (PyObject *)desc_base) : -1;
 }

@@ -61,8 +61,10 @@ bool ext_arguments(const ext_signature *s, PyObject *const *args, Py_ssize_t n, 
 
 /* desc_type.c */
 int ext_add_desc_type(PyObject *module);
+bool ext_is_desc(PyObject *object);
 void ext_set_parked(DescObject *d, int mode, PyObject *token);
 /* poller_type.c */
 int ext_add_poller_type(PyObject *module);
+bool ext_is_poller(PyObject *object);
 PollerObject *ext_poller(PyObject *object); /* checked: NULL with a TypeError set */
 #endif

@@ -2,29 +2,22 @@
  *
  * cffi generates a complete module whose init function netpoll_build.py renames to
  * np_cffi_init_core.  Around it this file does what cffi cannot: it hands the GIL to the core's
- * blocking hooks, and adds the types that are written in C by hand. */
+ * blocking hooks, and adds the types that are written in C by hand and the table for other
+ * extensions. */
+#include "capi.h"
 #include "fd.h"
 
 PyObject *np_cffi_init_core(void);
 PyMODINIT_FUNC PyInit__core(void);
 
-static void *give_gil_back(void)
-{
-    return PyEval_SaveThread();
-}
-
-static void take_gil(void *state)
-{
-    PyEval_RestoreThread(state);
-}
-
 PyMODINIT_FUNC PyInit__core(void)
 {
-    np_set_blocking_hooks(give_gil_back, take_gil);
+    np_set_blocking_hooks(ext_give_gil_back, ext_take_gil);
     PyObject *module = np_cffi_init_core();
     if (module && (ext_errors_init() < 0 || ext_add_poller_type(module) < 0 ||
                    ext_add_desc_type(module) < 0 || ext_add_turns_types(module) < 0 ||
-                   ext_add_fd_type(module) < 0 || ext_add_socket_methods(module) < 0))
+                   ext_add_fd_type(module) < 0 || ext_add_socket_methods(module) < 0 ||
+                   ext_add_capi(module) < 0))
         Py_CLEAR(module);
     return module;
 }

@@ -8,9 +8,14 @@ enum { BATCH = 128 };
 
 static PyTypeObject *poller_base;
 
+bool ext_is_poller(PyObject *object)
+{
+    return PyObject_TypeCheck(object, poller_base);
+}
+
 PollerObject *ext_poller(PyObject *object)
 {
-    if (!PyObject_TypeCheck(object, poller_base)) {
+    if (!ext_is_poller(object)) {
         PyErr_Format(PyExc_TypeError, "not a Poller: %R", object);
         return NULL;
     }
@@ -38,6 +43,18 @@ static int poller_init(PyObject *self, PyObject *args, PyObject *kwargs)
     if (rc != NP_OK)
         ext_raise_poller(rc, "no poller");
     return rc == NP_OK ? 0 : -1;
+}
+
+/* _adopt(address): instead of __init__, for a poller that somebody made in C. */
+static PyObject *poller_adopt(PyObject *self, PyObject *address)
+{
+    PollerObject *p = (PollerObject *)self;
+    np_poller *poller = PyLong_AsVoidPtr(address);
+    if (!poller || p->poller)
+        return PyErr_Occurred() ? NULL : PyErr_Format(PyExc_RuntimeError, "a Poller is made once");
+    np_poller_ref(poller);
+    p->poller = poller;
+    Py_RETURN_NONE;
 }
 
 /* The tokens that are parked on a poller belong to it. */
@@ -305,6 +322,7 @@ static PyMethodDef methods[] = {
     {"is_poll_descriptor", poller_is_poll_descriptor, METH_O, DOC_PollerBase_is_poll_descriptor},
     {"close", poller_close, METH_NOARGS, DOC_PollerBase_close},
     {"_counters", poller_counters, METH_NOARGS, NULL},
+    {"_adopt", poller_adopt, METH_O, NULL},
     {NULL, NULL, 0, NULL},
 };
 

@@ -39,9 +39,16 @@ from netpoll._errors import (
     NotPollableError,
     PollError,
 )
+from netpoll._include import get_include
 
 if TYPE_CHECKING:
     from netpoll import green as green
+
+try:
+    #: For other extensions, on CPython: see netpoll_api.h.
+    from netpoll._core import _C_API as _C_API
+except ImportError:  # PyPy
+    pass
 
 __version__ = "0.1.0"
 
@@ -59,6 +66,7 @@ __all__ = [
     "__version__",
     "backends",
     "default_poller",
+    "get_include",
     "is_poll_descriptor",
     "open",
 ]

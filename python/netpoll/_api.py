@@ -105,6 +105,9 @@ class Poller(PollerBase):
 
     def __init__(self, backend: str | None = None) -> None:
         super().__init__(_backend(backend))
+        self._set_up()
+
+    def _set_up(self) -> None:
         #: Hubs that wait on descriptors of ours: when we close, they have to look.
         self._watchers: set[Wakeable] = set()
         #: Tokens of others that a hub found while it looked for its own.
@@ -208,6 +211,21 @@ class Poller(PollerBase):
             return
         if not done:
             warnings.warn(f"unclosed {self!r}", ResourceWarning, source=self, stacklevel=2)
+
+
+def _adopt_poller(address: int) -> Poller:
+    """A Poller around an np_poller that was made in C: see netpoll_api.h."""
+    poller = Poller.__new__(Poller)
+    poller._adopt(address)
+    poller._set_up()
+    return poller
+
+
+def _adopt_desc(poller: Poller, address: int) -> PollDesc:
+    """The same for an np_desc of that poller."""
+    desc = PollDesc.__new__(PollDesc)
+    desc._adopt(poller, address)
+    return desc
 
 
 def _name(thing: object) -> str:

@@ -66,3 +66,4 @@ class _Lib:
 
 ffi: FFI
 lib: _Lib
+_C_API: object  # a capsule

@@ -78,6 +78,9 @@ class PollerEngine(Protocol):
     def _counters(self) -> tuple[int, ...]:
         """The fields of np_stats, in their order."""
 
+    def _adopt(self, address: int) -> None:
+        """Instead of __init__: an np_poller that was made in C.  Takes a reference of its own."""
+
 
 class DescEngine(Protocol):
     """What `PollDesc` inherits."""
@@ -125,6 +128,9 @@ class DescEngine(Protocol):
 
     def _state(self, mode: int) -> str:
         """One word for the repr: "parked", "ready" or ""."""
+
+    def _adopt(self, poller: Any, address: int) -> None:
+        """Instead of __init__: an np_desc that was opened in C on what poller is made of."""
 
 
 # The attributes exist only where the extension was built with the types.

@@ -72,7 +72,15 @@ class PollerBase:
         rc = lib.np_poller_new(ffi.NULL if backend is None else backend.encode(), out)
         if rc != OK:
             raise _errors.system(-rc, "no poller")
-        self._p = ffi.gc(out[0], _free_poller)
+        self._own(out[0])
+
+    def _adopt(self, address: int) -> None:
+        p = ffi.cast("np_poller *", address)
+        lib.np_poller_ref(p)
+        self._own(p)
+
+    def _own(self, p: Any) -> None:
+        self._p = ffi.gc(p, _free_poller)
         self._keys = itertools.count(1)
         self._tokens: dict[int, Any] = {}
         self._late: deque[Any] = deque()
@@ -200,6 +208,9 @@ class PollerBase:
         names = [name for name, _ in ffi.typeof("np_stats").fields]
         return tuple(getattr(out, name) for name in names)
 
+    def _address(self) -> int:
+        return int(ffi.cast("uintptr_t", self._p))
+
 
 class DescBase:
     """A descriptor of the core, Go's pollDesc."""
@@ -211,9 +222,17 @@ class DescBase:
         rc = lib.np_open(poller._p, fd, out)
         if rc != OK:
             raise _open_error(rc, fd)
-        self._d = ffi.gc(out[0], lib.np_desc_unref)
+        self._own(poller, out[0])
+
+    def _adopt(self, poller: PollerBase, address: int) -> None:
+        d = ffi.cast("np_desc *", address)
+        lib.np_desc_ref(d)
+        self._own(poller, d)
+
+    def _own(self, poller: PollerBase, d: Any) -> None:
+        self._d = ffi.gc(d, lib.np_desc_unref)
         self._poller = poller
-        self._fd = fd
+        self._fd = int(lib.np_desc_fd(d))
         self._last: list[Any] = [None, None, None]  # by mode: the token parked and not yet resumed
         self._open = True
 
@@ -418,6 +437,9 @@ class DescBase:
     def _for_io(self) -> None:
         lib.np_errors_are_ready(self._d)
         self._open = False
+
+    def _address(self) -> int:
+        return int(ffi.cast("uintptr_t", self._d))
 
     def _state(self, mode: int) -> str:
         if lib.np_is_parked(self._d, mode):

@@ -139,7 +139,9 @@ def record_line(name: str, data: bytes) -> str:
 def pack(module: Path, info: Path, out: Path) -> Path:
     package = ROOT / "python" / "netpoll"
     files = {
-        f"netpoll/{path.name}": path for path in package.iterdir() if path.suffix in {".py", ".pyi"}
+        f"netpoll/{path.relative_to(package).as_posix()}": path
+        for path in package.rglob("*")
+        if path.suffix in {".py", ".pyi", ".h"}
     }
     files |= {"netpoll/py.typed": package / "py.typed", "netpoll/_core.pyd": module}
     files |= {path.relative_to(out).as_posix(): path for path in info.rglob("*") if path.is_file()}
