@@ -74,8 +74,10 @@ static void unblock_locked(np_side *s, bool ready, np_wakes *wakes)
             np_store(&s->claim, CLAIM_QUEUED);
         if (!np_cas(&s->sem, old, next))
             continue;
-        if (old == SEM_THREAD || old == SEM_TOKEN)
+        if (old == SEM_THREAD || old == SEM_TOKEN) {
             np_dec(&p->parked[s->mode - 1]);
+            NP_PROBE4(unpark, np_desc_of(s), np_desc_of(s)->fd, s->mode, ready);
+        }
         if (old == SEM_THREAD)
             np_notify_thread(s->thread, ready, wakes);
         else if (old == SEM_TOKEN)
@@ -92,6 +94,7 @@ void np_ready_locked(np_desc *d, const np_event *event, np_wakes *wakes)
 
     set_info(d, (tell ? (uint32_t)INFO_EVENT_ERR : 0) | (event->last ? (uint32_t)INFO_LAST : 0),
              INFO_EVENT_ERR);
+    NP_PROBE3(ready, d, d->fd, event->modes);
     for (int mode = NP_READ; mode <= NP_WRITE; mode++)
         if (event->modes & mode)
             unblock_locked(np_side_of(d, mode), true, wakes);
@@ -126,12 +129,25 @@ void np_expire_locked(np_side *s, np_wakes *wakes)
     bool combined = np_load64(&other->deadline) == np_load64(&s->deadline);
 
     d->poller->stats.deadlines_fired++;
+    NP_PROBE3(deadline, d, d->fd, s->mode);
     expire_side(s, wakes);
     if (combined)
         expire_side(other, wakes);
 }
 
 /* --- waiting --------------------------------------------------------------------------------- */
+
+static bool records_waits; /* set before anybody waits */
+
+void np_record_waits(int on)
+{
+    records_waits = on != 0;
+}
+
+int64_t np_parked_at(void)
+{
+    return records_waits ? np_now() : 0;
+}
 
 /* Rule 6: a deadline binds as soon as the clock has passed it, even if nobody has driven the
  * poller.  The clock is read only when there is a deadline. */
@@ -283,9 +299,12 @@ static bool commit_token(np_desc *d, np_side *s, np_token token)
 {
     np_cas(&s->claim, CLAIM_OUT, CLAIM_NONE);
     s->token = token;
+    s->since = np_parked_at();
     np_inc(&d->poller->parked[s->mode - 1]);
-    if (np_cas(&s->sem, SEM_WAIT, SEM_TOKEN))
+    if (np_cas(&s->sem, SEM_WAIT, SEM_TOKEN)) {
+        NP_PROBE3(park, d, d->fd, s->mode);
         return true;
+    }
     np_dec(&d->poller->parked[s->mode - 1]);
     np_block_give_up(s);
     return false;

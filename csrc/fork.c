@@ -132,6 +132,20 @@ void np_registry_remove(np_poller *p)
     np_mutex_unlock(&registry_lock);
 }
 
+bool np_registry_each(int64_t patience_ns, void (*visit)(np_poller *p, void *context),
+                      void *context)
+{
+    np_poller *p = NULL;
+    if (!np_lock_within(&registry_lock, patience_ns))
+        return false;
+    EACH_POLLER(p)
+    {
+        visit(p, context);
+    }
+    np_mutex_unlock(&registry_lock);
+    return true;
+}
+
 static bool is_ours(np_poller *p, np_fd fd)
 {
     np_lock(p);

@@ -21,6 +21,7 @@
 
 #include "backend.h"
 #include "netpoll.h"
+#include "probe.h"
 #include "sync.h"
 
 /* --- intrusive lists ------------------------------------------------------------------------- */
@@ -104,6 +105,7 @@ typedef struct np_side {
     np_waiter *thread;
     np_token token;
     struct np_side *next; /* the ready queue */
+    int64_t since;        /* when the token parked, if waits are recorded; written with it */
 
     /* Under the lock.  seq (Go's rseq, wseq) changes whenever the deadline or its being combined
      * changes; an entry of the heap whose timer_seq differs is stale and only finds out when it
@@ -182,6 +184,8 @@ enum { WORD_IDLE = 0, WORD_LEAD = 1, WORD_DONE = 2, WORD_DONE_READY = 3, WORD_BA
 struct np_waiter {
     np_atomic32 word; /* written under the lock, read without it */
     bool following;   /* under the lock: linked in np_poller.followers */
+    uintptr_t thread; /* whose it is, and when it parked (0: not recorded); constant */
+    int64_t since;
     np_link link;
     np_driver driver;
 };
@@ -282,6 +286,7 @@ void np_evict_locked(np_desc *d, uint32_t info, np_wakes *wakes);
 void np_expire_locked(np_side *s, np_wakes *wakes);
 /* A thread's way through the state machine: begin (NP_PARKED: the side is in SEM_WAIT), then
  * thread.c parks it, then the outcome. */
+int64_t np_parked_at(void); /* now, or 0 if waits are not recorded */
 int np_block_begin(np_desc *d, np_side *s, int flags);
 int np_block_check(np_desc *d, np_side *s, int flags);
 void np_block_give_up(np_side *s);
@@ -310,5 +315,16 @@ int np_registry_add(np_poller *p);
 void np_registry_remove(np_poller *p);
 int np_fork_watch(void);     /* 0 or -ENOMEM */
 extern np_atomic32 np_forks; /* how many forks this process is away from the first one watched */
+/* Visit all pollers; they stay meanwhile, also one that has lost its last reference.  False if the
+ * registry's lock was not to be had within patience_ns (< 0: wait for it). */
+bool np_registry_each(int64_t patience_ns, void (*visit)(np_poller *p, void *context),
+                      void *context);
+
+/* snapshot.c */
+bool np_lock_within(np_mutex *lock, int64_t patience_ns); /* < 0: without an end */
+/* np_poller_snapshot in parts: descriptors from bucket *next on, at most max of them; *next moves
+ * behind the last.  Returns their number, or -EBUSY. */
+int np_look(np_poller *p, np_poller_view *poller, np_desc_view *descs, int max, uint32_t *next,
+            int64_t patience_ns);
 
 #endif

@@ -209,6 +209,70 @@ void np_fdmutex_dequeued(np_fdmutex *m, int mode);
 int np_fdmutex_close(np_fdmutex *m);
 int np_fdmutex_closed(const np_fdmutex *m);
 
+/* --- seeing inside ---------------------------------------------------------------------------- */
+
+/* What a mode of a descriptor is doing. */
+#define NP_IDLE 0     /* no notification, nobody waits */
+#define NP_READY 1    /* a notification is remembered */
+#define NP_ENTERING 2 /* somebody is about to wait, or to find that there is no need to */
+#define NP_THREAD 3   /* a thread waits */
+#define NP_TOKEN 4    /* a token is parked */
+#define NP_QUEUED 5   /* a token is ready, and no np_poll has given it out */
+#define NP_OUT 6      /* a token was given out, and np_resume has not been called */
+
+typedef struct np_mode_view {
+    int state;
+    uintptr_t waiter; /* the token, or the thread as its pthread_t or its id on Windows; else 0 */
+    int64_t since;    /* the instant of np_now at which it parked; 0: not recorded */
+    int64_t deadline; /* 0: none, -1: it has expired, else the instant */
+} np_mode_view;
+
+typedef struct np_desc_view {
+    np_desc *desc; /* to compare with others: it may be gone by the time that you look */
+    np_fd fd;
+    int evicted;          /* np_unblock was called */
+    np_mode_view mode[2]; /* READ, WRITE */
+} np_desc_view;
+
+typedef struct np_poller_view {
+    int closed;
+    int descriptors;       /* open now */
+    int polls_inside;      /* np_poll calls that are asking the kernel now */
+    int threads_inside;    /* threads in np_wait that do so, for all of them: at most one */
+    int threads_following; /* threads in np_wait that sleep meanwhile */
+    int tokens_ready;      /* in the ready queue */
+    int wake_pending;      /* np_wake was called, and no np_poll has answered it */
+    int64_t deadline;      /* the earliest, an instant; 0 for none */
+} np_poller_view;
+
+/* All open pollers of the process, by age: up to max of them are stored, each with a reference for
+ * the caller; returns how many there are. */
+int np_pollers(np_poller **out, int max);
+
+/* What a poller and its descriptors are doing, all at one moment.  Up to max descriptors are
+ * stored; returns how many there are, or -EBUSY if patience_ns was not enough to get the poller's
+ * lock (< 0: wait for it).  Nothing is allocated, and nothing is disturbed. */
+int np_poller_snapshot(np_poller *p, np_poller_view *poller, np_desc_view *descs, int max,
+                       int64_t patience_ns);
+
+/* Record when waits begin, for np_mode_view.since, at the price of a look at the clock for each
+ * that parks.  Before the first wait, or never. */
+void np_record_waits(int on);
+
+/* What is open as fd, in words: addresses of a socket, "pipe", ...  Async-signal-safe, and fd is
+ * left as it is.  Returns the length of the text, which is cut to fit and ends with a NUL. */
+int np_describe_fd(np_fd fd, char *text, int size);
+
+/* Write what np_pollers and np_poller_snapshot see to a file descriptor, as text for people.
+ * Async-signal-safe: a poller whose lock is not to be had within milliseconds is passed over,
+ * saying so. */
+void np_report(int fd);
+
+/* Let a signal write the report to fd, from the handler itself: whatever the program is stuck in.
+ * chain: then do what the signal did before.  -ENOSYS on Windows, -EINVAL for a signal that cannot
+ * be handled, or the errno.  fd -1: no more; the signal does again what it did before. */
+int np_report_on_signal(int signum, int fd, int chain);
+
 /* --- the host program ------------------------------------------------------------------------ */
 
 /* Monotonic nanoseconds, the clock of all deadlines. */

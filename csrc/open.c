@@ -15,6 +15,7 @@ static void close_locked(np_desc *d, np_wakes *wakes)
         np_fdtab_remove(&p->fds, d);
     }
     if (!(np_load(&d->info) & INFO_GONE)) {
+        NP_PROBE3(close, p, d, d->fd);
         p->stats.open--;
         np_evict_locked(d, INFO_CLOSING | INFO_GONE, wakes);
     }
@@ -31,6 +32,7 @@ static void adopt(np_poller *p, np_desc *d, np_wakes *wakes)
 {
     np_desc *old = np_fdtab_get(&p->fds, d->fd);
 
+    NP_PROBE3(open, p, d, d->fd);
     np_fdtab_put(&p->fds, d);
     p->stats.open++;
     np_inc(&p->refs);

@@ -71,9 +71,18 @@ static inline void np_mutex_lock(np_mutex *m)
 {
     pthread_mutex_lock(m);
 }
+static inline bool np_mutex_trylock(np_mutex *m)
+{
+    return pthread_mutex_trylock(m) == 0;
+}
 static inline void np_mutex_unlock(np_mutex *m)
 {
     pthread_mutex_unlock(m);
+}
+/* The calling thread, as debuggers and Python (threading.get_ident) know it. */
+static inline uintptr_t np_thread_id(void)
+{
+    return (uintptr_t)pthread_self();
 }
 #endif
 

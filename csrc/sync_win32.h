@@ -25,9 +25,17 @@ static inline void np_mutex_lock(np_mutex *m)
 {
     AcquireSRWLockExclusive(m);
 }
+static inline bool np_mutex_trylock(np_mutex *m)
+{
+    return TryAcquireSRWLockExclusive(m) != 0;
+}
 static inline void np_mutex_unlock(np_mutex *m)
 {
     ReleaseSRWLockExclusive(m);
+}
+static inline uintptr_t np_thread_id(void)
+{
+    return GetCurrentThreadId();
 }
 
 #endif

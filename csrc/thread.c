@@ -67,6 +67,7 @@ int np_drive(np_poller *p, np_driver *driver, int64_t until, np_wakes *wakes)
     if (woken) /* drained: from here on a wake must signal anew */
         np_store(&p->raised, 0);
 
+    NP_PROBE3(poll, p, n, woken);
     np_lock(p);
     np_list_remove(&driver->link);
     driver->inside = false;
@@ -211,7 +212,10 @@ static int park_committed(np_desc *d, np_side *s, np_waiter *w, np_wakes *wakes)
  * unblock came before the commit, which is the same).  NP_INTERRUPTED or an error: withdrawn. */
 int np_park_thread(np_desc *d, np_side *s, bool *ready)
 {
-    np_waiter w = {.following = false, .driver = {.is_poll = false, .inside = false}};
+    np_waiter w = {.following = false,
+                   .thread = np_thread_id(),
+                   .since = np_parked_at(),
+                   .driver = {.is_poll = false, .inside = false}};
     np_wakes wakes = NP_WAKES_INIT;
     np_poller *p = d->poller;
     int rc = 0;
@@ -222,6 +226,7 @@ int np_park_thread(np_desc *d, np_side *s, bool *ready)
     s->thread = &w;
     if (np_cas(&s->sem, SEM_WAIT, SEM_THREAD)) {
         np_inc(&p->parked[s->mode - 1]);
+        NP_PROBE3(park, d, d->fd, s->mode);
         rc = park_committed(d, s, &w, &wakes);
     } else {
         np_block_give_up(s);

@@ -83,6 +83,12 @@ static PyObject *desc_adopt(PyObject *self, PyObject *args)
     Py_RETURN_NONE;
 }
 
+/* Nobody closed it, and nobody will. */
+static bool is_unclosed(const DescObject *d)
+{
+    return d->desc && !d->closed && !np_poller_closed(np_desc_poller(d->desc));
+}
+
 static void desc_finalize(PyObject *self)
 {
     DescObject *d = (DescObject *)self;
@@ -90,8 +96,7 @@ static void desc_finalize(PyObject *self)
         return;
     PyObject *type, *value, *traceback;
     PyErr_Fetch(&type, &value, &traceback);
-    if (!np_poller_closed(np_desc_poller(d->desc)) &&
-        PyErr_ResourceWarning(self, 1, "unclosed %R", self) < 0)
+    if (is_unclosed(d) && PyErr_ResourceWarning(self, 1, "unclosed %R", self) < 0)
         PyErr_WriteUnraisable(self);
     np_close(d->desc);
     PyErr_Restore(type, value, traceback);
@@ -433,6 +438,31 @@ static PyObject *desc_state(PyObject *self, PyObject *arg)
                                                              : "");
 }
 
+static PyObject *desc_address(PyObject *self, PyObject *unused)
+{
+    const DescObject *d = (const DescObject *)self;
+    (void)unused;
+    return PyLong_FromVoidPtr(d->desc);
+}
+
+static PyObject *desc_unclosed(PyObject *self, PyObject *unused)
+{
+    (void)unused;
+    return PyBool_FromLong(is_unclosed((const DescObject *)self));
+}
+
+/* For those who look: it may have come out already. */
+static PyObject *desc_token(PyObject *self, PyObject *arg)
+{
+    DescObject *d = (DescObject *)self;
+    int mode;
+    if (!ext_mode(d, arg, &mode))
+        return NULL;
+    PyObject *token = d->parked[mode - 1] ? d->parked[mode - 1] : Py_None;
+    Py_INCREF(token);
+    return token;
+}
+
 static PyObject *desc_fd(PyObject *self, void *unused)
 {
     DescObject *d = (DescObject *)self;
@@ -482,6 +512,9 @@ static PyMethodDef methods[] = {
     {"_for_io", desc_for_io, METH_NOARGS, NULL},
     {"_state", desc_state, METH_O, NULL},
     {"_adopt", desc_adopt, METH_VARARGS, NULL},
+    {"_address", desc_address, METH_NOARGS, NULL},
+    {"_unclosed", desc_unclosed, METH_NOARGS, NULL},
+    {"_token", desc_token, METH_O, NULL},
     {NULL, NULL, 0, NULL},
 };
 

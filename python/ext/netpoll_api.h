@@ -95,6 +95,13 @@ typedef struct netpoll_api {
     void (*fdmutex_dequeued)(np_fdmutex *m, int mode);
     int (*fdmutex_close)(np_fdmutex *m);
     int (*fdmutex_closed)(const np_fdmutex *m);
+    int (*pollers)(np_poller **out, int max);
+    int (*poller_snapshot)(np_poller *p, np_poller_view *poller, np_desc_view *descs, int max,
+                           int64_t patience_ns);
+    void (*record_waits)(int on);
+    int (*describe_fd)(np_fd fd, char *text, int size);
+    void (*report)(int fd);
+    int (*report_on_signal)(int signum, int fd, int chain);
     int64_t (*now)(void);
     int (*desc_size)(void);
     const char *(*features)(void);

@@ -295,6 +295,13 @@ static PyObject *poller_counters(PyObject *self, PyObject *unused)
                          s.stale_events, s.deadlines_fired, s.wakeups);
 }
 
+static PyObject *poller_address(PyObject *self, PyObject *unused)
+{
+    const PollerObject *p = (const PollerObject *)self;
+    (void)unused;
+    return PyLong_FromVoidPtr(p->poller);
+}
+
 static PyObject *poller_backend(PyObject *self, void *unused)
 {
     PollerObject *p = ext_poller(self);
@@ -323,6 +330,7 @@ static PyMethodDef methods[] = {
     {"close", poller_close, METH_NOARGS, DOC_PollerBase_close},
     {"_counters", poller_counters, METH_NOARGS, NULL},
     {"_adopt", poller_adopt, METH_O, NULL},
+    {"_address", poller_address, METH_NOARGS, NULL},
     {NULL, NULL, 0, NULL},
 };
 

@@ -19,6 +19,7 @@ own.
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 from netpoll._api import (
@@ -32,6 +33,7 @@ from netpoll._api import (
     is_poll_descriptor,
     open,
 )
+from netpoll._dump import cancel_dump_on_signal, dump, dump_on_signal
 from netpoll._errors import (
     BusyError,
     ClosedError,
@@ -65,7 +67,10 @@ __all__ = [
     "PollerStats",
     "__version__",
     "backends",
+    "cancel_dump_on_signal",
     "default_poller",
+    "dump",
+    "dump_on_signal",
     "get_include",
     "is_poll_descriptor",
     "open",
@@ -79,3 +84,9 @@ def __getattr__(name: str) -> Any:
 
         return import_module("netpoll.green")
     raise AttributeError(f"module 'netpoll' has no attribute {name!r}")
+
+
+if os.environ.get("NETPOLL_DEBUG", "0") not in {"", "0"}:
+    from netpoll._debug import switch_on
+
+    switch_on()

@@ -81,6 +81,9 @@ class PollerEngine(Protocol):
     def _adopt(self, address: int) -> None:
         """Instead of __init__: an np_poller that was made in C.  Takes a reference of its own."""
 
+    def _address(self) -> int:
+        """Of the np_poller; before __init__ 0, or AttributeError."""
+
 
 class DescEngine(Protocol):
     """What `PollDesc` inherits."""
@@ -131,6 +134,15 @@ class DescEngine(Protocol):
 
     def _adopt(self, poller: Any, address: int) -> None:
         """Instead of __init__: an np_desc that was opened in C on what poller is made of."""
+
+    def _address(self) -> int:
+        """Of the np_desc; before __init__ 0, or AttributeError."""
+
+    def _token(self, mode: int) -> Any:
+        """The token that was parked last, if it was not resumed or withdrawn; else None."""
+
+    def _unclosed(self) -> bool:
+        """Would it be worth a ResourceWarning if it went now?"""
 
 
 # The attributes exist only where the extension was built with the types.

@@ -23,6 +23,9 @@ class HubToken:
         raise NotImplementedError
 
 
+#: For the debug mode: called with each new hub, in its thread.
+new_hub: Callable[[Any], None] | None = None
+
 #: Has the process ever had a hub?
 hubs = False
 

@@ -441,6 +441,12 @@ class DescBase:
     def _address(self) -> int:
         return int(ffi.cast("uintptr_t", self._d))
 
+    def _token(self, mode: int) -> Any:
+        return self._last[mode]
+
+    def _unclosed(self) -> bool:
+        return self._open and not self._poller.closed
+
     def _state(self, mode: int) -> str:
         if lib.np_is_parked(self._d, mode):
             return "parked"
@@ -450,7 +456,7 @@ class DescBase:
         if not self._open:
             return
         try:
-            if not self._poller.closed:
+            if self._unclosed():
                 warnings.warn(f"unclosed {self!r}", ResourceWarning, source=self, stacklevel=2)
         finally:  # the warning may be an error
             self.close()

@@ -597,6 +597,8 @@ def _current() -> _Waiter:
             _local.owner.hub.ready.settle(True)
             _hooks.hubs = True
             _hooks.wait = _wait
+            if _hooks.new_hub is not None:
+                _hooks.new_hub(_local.owner.hub)
         waiter = _local.owner.hub.enroll(current)
     return waiter
 

@@ -71,6 +71,11 @@ static inline void np_mutex_destroy(np_mutex *m)
     (void)m;
 }
 
+static inline uintptr_t np_thread_id(void)
+{
+    return 0;
+}
+
 int np_park_wait(np_atomic32 *word, uint32_t expected);
 void np_unpark(np_atomic32 *word);
 void np_yield(void);

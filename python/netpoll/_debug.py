@@ -1,0 +1,192 @@
+"""The debug mode, NETPOLL_DEBUG=1: what is worth its price only when something is wrong.
+
+* Each descriptor and poller remembers where it was opened; a leak is warned of with that stack,
+  and `dump` names the place.
+* The core records since when waiters wait, for `dump`.
+* A watchdog thread looks at the hubs.  One whose greenlets have not given each other a turn for
+  NETPOLL_DEBUG_BLOCKED seconds (0.5) is reported through `logging`, with the stack of the culprit.
+
+Nothing of this is there when the mode is off: the methods concerned are replaced when it is
+switched on, which is when the package is imported.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+import math
+import os
+import sys
+import threading
+import time
+import traceback
+import warnings
+import weakref
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from netpoll import _api, _hooks
+from netpoll._core import lib
+from netpoll._dump import stack
+
+if TYPE_CHECKING:
+    from netpoll.green import Hub
+
+BLOCKED = 0.5  # seconds; the default of NETPOLL_DEBUG_BLOCKED
+
+log = logging.getLogger("netpoll")
+
+
+def switch_on() -> None:
+    """Before anything was opened."""
+    lib.np_record_waits(1)
+    _remember_places(_api.PollDesc, _is_unclosed_desc)
+    _remember_places(_api.Poller, _is_unclosed_poller)
+    _hooks.new_hub = _Watchdog(_threshold()).watch
+
+
+def _threshold() -> float:
+    text = os.environ.get("NETPOLL_DEBUG_BLOCKED", "")
+    try:
+        seconds = float(text) if text else BLOCKED
+    except ValueError:
+        seconds = math.nan
+    if not seconds > 0:
+        raise ValueError(f"NETPOLL_DEBUG_BLOCKED={text!r} is not a positive number of seconds")
+    return seconds
+
+
+# --- places ---------------------------------------------------------------------------------------
+
+
+def _is_unclosed_desc(desc: Any) -> bool:
+    return bool(desc._unclosed())
+
+
+def _is_unclosed_poller(poller: Any) -> bool:
+    return not (poller.closed or poller._implicit)
+
+
+def _remember_places(kind: Any, is_unclosed: Callable[[Any], bool]) -> None:
+    """Every object knows where it was made, and says so if it is never closed."""
+    start, adopt = kind.__init__, kind._adopt
+    end = getattr(kind, "__del__", lambda self: None)
+
+    @functools.wraps(start)
+    def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
+        self._opened = stack(sys._getframe(1))
+        start(self, *args, **kwargs)
+
+    @functools.wraps(adopt)
+    def _adopt(self: Any, *args: Any) -> None:
+        self._opened = stack(sys._getframe(1))
+        adopt(self, *args)
+
+    def __del__(self: Any) -> None:
+        try:
+            leaked = is_unclosed(self)
+        except (AttributeError, RuntimeError):  # the constructor did not come to its end
+            leaked = False
+        if leaked:
+            places = "".join(f"\n  at {where}" for where in self._opened)
+            text = f"unclosed {self!r}, opened{places}"
+            try:
+                warnings.warn(text, ResourceWarning, stacklevel=2)
+            finally:  # the warning may be an error
+                self.close()
+        end(self)
+
+    kind.__init__, kind._adopt, kind.__del__ = __init__, _adopt, __del__
+
+
+# --- the watchdog ---------------------------------------------------------------------------------
+
+
+class _Watch:
+    """What is known of one hub: when it last made progress.
+
+    Progress is a switch between greenlets, or a look at the poller (a greenlet that is alone takes
+    turns with itself, by looks alone).
+    """
+
+    def __init__(self, hub: Hub) -> None:
+        self.hub = weakref.ref(hub)
+        self.looking = False  # the hub itself runs, and may sleep in its poller
+        self.switched = time.monotonic()
+        self.polls = -1
+        self.reported = False
+
+    def trace(self, before: Callable[..., Any] | None, event: str, args: Any) -> None:
+        """greenlet.settrace calls it at every switch of the thread."""
+        self.looking = event in {"switch", "throw"} and args[1] is self.hub()
+        self.switched = time.monotonic()
+        if before is not None:
+            before(event, args)
+
+    def check(self, hub: Hub, threshold: float) -> None:
+        polls = hub.poller.stats().polls
+        if polls != self.polls:
+            self.polls = polls
+            self.switched = time.monotonic()
+        blocked = time.monotonic() - self.switched
+        if self.looking or blocked < threshold:
+            self.reported = False
+        elif not self.reported:
+            self.reported = True
+            self.report(hub, blocked)
+
+    def report(self, hub: Hub, blocked: float) -> None:
+        frame = sys._current_frames().get(hub.thread)
+        # Of those that have started, the one that runs has no frame of its own.
+        others = [g for g in tuple(hub.alive) if not g or g.gr_frame is not None]
+        if frame is None or not others:  # nobody is kept from running
+            return
+        log.warning(
+            "the hub of thread %#x has been blocked for %.2f s; %d other greenlets cannot run\n%s",
+            hub.thread,
+            blocked,
+            len(others),
+            "".join(traceback.format_stack(frame)).rstrip(),
+        )
+
+
+class _Watchdog:
+    def __init__(self, threshold: float) -> None:
+        self.threshold = threshold
+        self.watches: list[_Watch] = []
+        self.lock = threading.Lock()
+        self.thread: threading.Thread | None = None
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=self._after_fork)
+
+    def watch(self, hub: Hub) -> None:
+        import greenlet
+
+        watch = _Watch(hub)
+        greenlet.settrace(functools.partial(watch.trace, greenlet.gettrace()))
+        with self.lock:
+            self.watches.append(watch)
+            if self.thread is None:
+                self._start()
+
+    def _start(self) -> None:
+        self.thread = threading.Thread(target=self._run, name="netpoll watchdog", daemon=True)
+        self.thread.start()
+
+    def _after_fork(self) -> None:
+        self.lock = threading.Lock()
+        if self.thread is not None:
+            self._start()
+
+    def _run(self) -> None:
+        while True:
+            time.sleep(self.threshold / 4)
+            with self.lock:
+                watches = self.watches = [
+                    watch for watch in self.watches if watch.hub() is not None
+                ]
+            for watch in watches:
+                hub = watch.hub()
+                if hub is not None and not hub._finished:
+                    watch.check(hub, self.threshold)
+                del hub

@@ -1,0 +1,77 @@
+"""The static probes: in the object file as notes, where <sys/sdt.h> was at hand; else nowhere."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from compiling import COMPILER, ROOT, compile_c, needs_compiler
+from netpoll import _core
+
+pytestmark = [
+    needs_compiler,
+    pytest.mark.skipif(sys.platform != "linux", reason="the probes are Linux's"),
+    pytest.mark.skipif(shutil.which("readelf") is None, reason="there is no readelf (binutils)"),
+]
+
+UNITS = ("desc", "open", "thread")
+
+
+def has_header() -> bool:
+    source = "#include <sys/sdt.h>\n"
+    command = [str(COMPILER), "-fsyntax-only", "-x", "c", "-"]
+    return (
+        subprocess.run(
+            command, input=source, text=True, stderr=subprocess.DEVNULL, check=False
+        ).returncode
+        == 0
+    )
+
+
+needs_header = pytest.mark.skipif(
+    not has_header(), reason="there is no <sys/sdt.h> (Debian: systemtap-sdt-dev)"
+)
+
+
+def documented() -> dict[str, int]:
+    """The probes by name, with their numbers of arguments, as csrc/probe.h lists them."""
+    lines = re.findall(
+        r"^ \*   netpoll:(\w+) +(\w+(?:, \w+)+)", (ROOT / "csrc" / "probe.h").read_text(), re.M
+    )
+    return {name: len(arguments.split(", ")) for name, arguments in lines}
+
+
+def probes(binary: Path | str) -> dict[str, int]:
+    """The probes of an object file, with their numbers of arguments."""
+    done = subprocess.run(["readelf", "-n", binary], text=True, capture_output=True, check=True)
+    found = re.findall(r"Provider: netpoll\s+Name: (\w+)\s.*\s.*Arguments: (.*)", done.stdout)
+    return {name: len(arguments.split()) for name, arguments in found}
+
+
+def built(folder: Path, *flags: str) -> Counter[str] | dict[str, int]:
+    found: dict[str, int] = {}
+    for unit in UNITS:
+        target = folder / f"{unit}.o"
+        source = ROOT / "csrc" / f"{unit}.c"
+        compile_c("-std=c11", "-O2", "-Wall", "-Werror", *flags, "-c", source, "-o", target)
+        found |= probes(target)
+    return found
+
+
+@needs_header
+def test_every_documented_probe_is_in_the_core_with_its_arguments(tmp_path: Path) -> None:
+    assert len(documented()) == 7
+    assert built(tmp_path) == documented()
+
+
+def test_they_can_be_left_out(tmp_path: Path) -> None:
+    assert built(tmp_path, "-DNP_NO_PROBES") == {}
+
+
+def test_the_extension_has_all_of_them_or_none() -> None:
+    assert probes(str(_core.__file__)) in (documented(), {})
