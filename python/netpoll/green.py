@@ -500,7 +500,7 @@ class Greenlet(greenlet.greenlet, Generic[T]):
 
 
 def spawn(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Greenlet[T]:
-    """Run function(*args, **kwargs) in a greenlet of its own, when the caller next waits.
+    """Run ``function(*args, **kwargs)`` in a greenlet of its own, when the caller next waits.
 
     Greenlets start in the order of their spawning.  An exception that nobody collects with
     `Greenlet.get` is printed with its traceback; KeyboardInterrupt and SystemExit go to the main
@@ -518,7 +518,7 @@ def spawn(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Greenl
 
 
 def run(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """Run function(*args, **kwargs) in a greenlet until it returns, and others meanwhile.
+    """Run ``function(*args, **kwargs)`` in a greenlet until it returns, and others meanwhile.
 
     Gives its result, or raises what it raised.  An exception that interrupts the caller meanwhile,
     such as that of Ctrl-C, is raised where the function waits, as if it had been called directly.
