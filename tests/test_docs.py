@@ -1,4 +1,4 @@
-"""What the README and the pages of docs/ show is true: it runs, or it is the code of the repository."""
+"""What the README and docs/ show is true: it runs, or it is the code of the repository."""
 
 from __future__ import annotations
 
