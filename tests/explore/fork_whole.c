@@ -4,6 +4,14 @@
 
 #include "explore.h"
 
+/* In place of snapshot.c's: nobody here gives up a lock that he waits for. */
+bool np_lock_within(np_mutex *lock, int64_t patience_ns)
+{
+    (void)patience_ns;
+    np_mutex_lock(lock);
+    return true;
+}
+
 void fork_reset(void)
 {
     np_mutex_init(&registry_lock);
