@@ -59,7 +59,7 @@ def test_it_names_the_thread_that_waits_where_and_until_when(
         text = section(dumped(), desc)
         desc.close()
         waiter.result()
-    assert re.search(r"read: thread the reader \(0x\w+\), deadline in (89|90)\.\d+ s\n", text), text
+    assert re.search(r"read: thread the reader \(0x\w+\), deadline in [5-9]\d\.\d+ s\n", text), text
     assert re.search(rf"at {re.escape(__file__)}:\d+ in wait_to_be_closed\n", text), text
 
 
@@ -349,7 +349,7 @@ except netpoll.ClosedError:
     print("done")
 """)
     assert text.startswith("netpoll:\npoller 0x")
-    assert re.search(r"read: thread 0x\w+, deadline in 59\.\d+ s\n", text), text
+    assert re.search(r"read: thread 0x\w+, deadline in [2-5]\d\.\d+ s\n", text), text
 
 
 @needs_sigint
@@ -364,7 +364,7 @@ killer.wait()
 desc.close()
 print("done")
 """)
-    assert re.search(r"\n    read: idle, deadline in 59\.\d+ s\n", text), text
+    assert re.search(r"\n    read: idle, deadline in [2-5]\d\.\d+ s\n", text), text
 
 
 @needs_sigint

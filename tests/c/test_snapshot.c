@@ -237,8 +237,8 @@ static void the_report_names_descriptors_waiters_and_deadlines(void)
     char fd[32];
     snprintf(fd, sizeof fd, "  fd %d unix unnamed -> unnamed", t.fds[0]);
     CHECK(strstr(text, fd));
-    CHECK(strstr(text, "read: token 0xbeef, for 0."));
-    CHECK(strstr(text, "deadline in 89."));
+    CHECK(strstr(text, "read: token 0xbeef, for "));
+    CHECK(strstr(text, "deadline in "));
     CHECK(strstr(text, backend) && strstr(text, "1 descriptors"));
     np_cancel(t.d, NP_READ, &(np_token){0});
     pair_close(&t);
