@@ -12,14 +12,9 @@
 
 #include "posixfd.h"
 
-struct np_bell {
-    np_wakefd wake;
-    np_atomic32 forks; /* as it was when wake was made: a child has a bell of its own */
-};
-
 int np_bell_new(np_bell **out)
 {
-    np_bell *b = malloc(sizeof *b);
+    np_bell *b = calloc(1, sizeof *b);
     int rc = b ? np_fork_watch() : -ENOMEM;
     if (rc == 0)
         rc = np_wakefd_open(&b->wake);
@@ -28,12 +23,14 @@ int np_bell_new(np_bell **out)
         return rc;
     }
     np_store(&b->forks, np_load(&np_forks));
+    np_registry_add_bell(b);
     *out = b;
     return 0;
 }
 
 void np_bell_free(np_bell *b)
 {
+    np_registry_remove_bell(b);
     np_wakefd_close(&b->wake);
     free(b);
 }
@@ -64,6 +61,15 @@ static int64_t left_until(int64_t until)
     return left > 0 ? left : 0;
 }
 
+static void show(np_bell *b, np_fd fd, int mode, int64_t until)
+{
+    np_store64(&b->fd, fd);
+    np_store64(&b->thread, (int64_t)np_thread_id());
+    np_store64(&b->since, np_parked_at());
+    np_store64(&b->until, until);
+    np_store(&b->mode, (uint32_t)mode);
+}
+
 int np_wait_alone(np_bell *b, np_fd fd, int mode, int64_t until)
 {
     int rc = renew(b);
@@ -73,9 +79,11 @@ int np_wait_alone(np_bell *b, np_fd fd, int mode, int64_t until)
         {.fd = (int)fd, .events = mode == NP_READ ? POLLIN : POLLOUT},
         {.fd = b->wake.reader, .events = POLLIN},
     };
+    show(b, fd, mode, until);
     void *cookie = np_blocking_enter();
     int n = np_poll_fds(pfds, 2, left_until(until));
     np_blocking_leave(cookie);
+    np_store(&b->mode, 0);
     if (n < 0)
         return n == -EINTR ? NP_INTERRUPTED : n;
     if (pfds[1].revents) {

@@ -13,6 +13,7 @@
 
 static np_mutex registry_lock = NP_MUTEX_INIT;
 static np_link registry = {&registry, &registry};
+static np_link bells = {&bells, &bells}; /* the same lock guards them */
 np_atomic32 np_forks;
 
 #define EACH_POLLER(p)                                                                             \
@@ -142,6 +143,31 @@ bool np_registry_each(int64_t patience_ns, void (*visit)(np_poller *p, void *con
     {
         visit(p, context);
     }
+    np_mutex_unlock(&registry_lock);
+    return true;
+}
+
+void np_registry_add_bell(np_bell *b)
+{
+    np_mutex_lock(&registry_lock);
+    np_list_append(&bells, &b->registry);
+    np_mutex_unlock(&registry_lock);
+}
+
+void np_registry_remove_bell(np_bell *b)
+{
+    np_mutex_lock(&registry_lock);
+    np_list_remove(&b->registry);
+    np_mutex_unlock(&registry_lock);
+}
+
+bool np_registry_each_bell(int64_t patience_ns, void (*visit)(const np_bell *b, void *context),
+                           void *context)
+{
+    if (!np_lock_within(&registry_lock, patience_ns))
+        return false;
+    for (np_link *l = bells.next; l != &bells; l = l->next)
+        visit(NP_CONTAINER(l, np_bell, registry), context);
     np_mutex_unlock(&registry_lock);
     return true;
 }

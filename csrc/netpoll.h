@@ -255,6 +255,16 @@ int np_pollers(np_poller **out, int max);
 int np_poller_snapshot(np_poller *p, np_poller_view *poller, np_desc_view *descs, int max,
                        int64_t patience_ns);
 
+/* A thread in np_wait_alone, which no poller knows. */
+typedef struct np_alone_view {
+    np_fd fd;
+    int mode;
+    np_mode_view view; /* its deadline is the end of the wait */
+} np_alone_view;
+
+/* All of them.  Up to max are stored; returns how many there are. */
+int np_waiting_alone(np_alone_view *out, int max);
+
 /* Record when waits begin, for np_mode_view.since, at the price of a look at the clock for each
  * that parks.  Before the first wait, or never. */
 void np_record_waits(int on);
@@ -263,9 +273,9 @@ void np_record_waits(int on);
  * left as it is.  Returns the length of the text, which is cut to fit and ends with a NUL. */
 int np_describe_fd(np_fd fd, char *text, int size);
 
-/* Write what np_pollers and np_poller_snapshot see to a file descriptor, as text for people.
- * Async-signal-safe: a poller whose lock is not to be had within milliseconds is passed over,
- * saying so. */
+/* Write what np_pollers, np_poller_snapshot and np_waiting_alone see to a file descriptor, as text
+ * for people. Async-signal-safe: a poller whose lock is not to be had within milliseconds is passed
+ * over, saying so. */
 void np_report(int fd);
 
 /* Let a signal write the report to fd, from the handler itself: whatever the program is stuck in.

@@ -342,6 +342,24 @@ static void report_poller(np_poller *p, void *context)
     }
 }
 
+static void report_bell(const np_bell *b, void *context)
+{
+    char buffer[1024];
+    text t = {.start = buffer, .used = 0, .size = sizeof buffer};
+    np_alone_view v;
+
+    np_look_at_bell(b, &v);
+    if (v.mode == 0)
+        return;
+    put(&t, "a thread by itself\n  fd ");
+    put_number(&t, (uint64_t)v.fd, 10);
+    put(&t, " ");
+    put_fd(&t, v.fd);
+    put(&t, "\n");
+    put_mode(&t, v.mode == NP_READ ? "read: " : "write: ", &v.view, np_now());
+    write_out(*(int *)context, &t);
+}
+
 void np_report(int fd)
 {
     int error = errno;
@@ -350,7 +368,8 @@ void np_report(int fd)
 
     put(&t, "netpoll:\n");
     write_out(fd, &t);
-    if (!np_registry_each(PATIENCE_NS, report_poller, &fd)) {
+    if (!np_registry_each(PATIENCE_NS, report_poller, &fd) ||
+        !np_registry_each_bell(PATIENCE_NS, report_bell, &fd)) {
         put(&t, "the list of pollers is busy: its lock is held\n");
         write_out(fd, &t);
     }

@@ -152,3 +152,42 @@ int np_pollers(np_poller **out, int max)
     np_registry_each(-1, add_to_list, &l);
     return l.count;
 }
+
+/* --- threads by themselves ------------------------------------------------------------------- */
+
+/* A bell that is older than the last fork was a thread's that is gone, or is not used yet. */
+void np_look_at_bell(const np_bell *b, np_alone_view *v)
+{
+    *v = (np_alone_view){.fd = (np_fd)np_load64(&b->fd)};
+    if (np_load(&b->forks) == np_load(&np_forks))
+        v->mode = (int)np_load(&b->mode);
+    int64_t until = np_load64(&b->until);
+    v->view = (np_mode_view){.state = NP_THREAD,
+                             .waiter = (uintptr_t)np_load64(&b->thread),
+                             .since = np_load64(&b->since),
+                             .deadline = until == NP_NEVER ? 0 : until};
+}
+
+typedef struct alone_list {
+    np_alone_view *out;
+    int max, count;
+} alone_list;
+
+static void add_bell(const np_bell *b, void *context)
+{
+    alone_list *l = context;
+    np_alone_view v;
+    np_look_at_bell(b, &v);
+    if (v.mode == 0)
+        return;
+    if (l->count < l->max)
+        l->out[l->count] = v;
+    l->count++;
+}
+
+int np_waiting_alone(np_alone_view *out, int max)
+{
+    alone_list l = {.out = out, .max = max, .count = 0};
+    np_registry_each_bell(-1, add_bell, &l);
+    return l.count;
+}

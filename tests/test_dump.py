@@ -9,6 +9,7 @@ import socket
 import tempfile
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import netpoll
@@ -422,3 +423,33 @@ def test_on_windows_it_says_that_it_cannot() -> None:
 def test_cancelling_what_was_not_registered_is_harmless() -> None:
     netpoll.cancel_dump_on_signal(signal.SIGUSR2)
     assert signal.getsignal(signal.SIGUSR2) == signal.SIG_DFL
+
+
+# --- threads that netpoll.socket lets wait by themselves ------------------------------------------
+
+
+def test_a_thread_in_a_sockets_operation_is_shown(tmp_path: Path) -> None:
+    text = check_python("""
+        import sys, threading, time
+        import netpoll, netpoll.socket
+        here, there = netpoll.socket.socketpair()
+        def receive():
+            here.recv(10)
+        here.set_read_deadline(90)
+        thread = threading.Thread(target=receive, name="the reader")
+        thread.start()
+        end = time.monotonic() + 10
+        import io
+        while "the reader" not in (out := io.StringIO(), netpoll.dump(out))[0].getvalue():
+            assert time.monotonic() < end
+        print(out.getvalue())
+        there.send(b"x")
+        thread.join()
+        here.close()
+        there.close()
+        out = io.StringIO()
+        netpoll.dump(out)
+        assert "the reader" not in out.getvalue()
+    """)
+    wanted = r"fd \d+ unix .*\n    read: thread the reader \(0x\w+\), deadline in [5-9]\d\.\d+ s\n"
+    assert re.search(wanted + r"      at <string>:\d+ in receive\n", text), text

@@ -185,6 +185,7 @@ static const netpoll_api table = {
     .fdmutex_closed = np_fdmutex_closed,
     .pollers = np_pollers,
     .poller_snapshot = np_poller_snapshot,
+    .waiting_alone = np_waiting_alone,
     .record_waits = np_record_waits,
     .describe_fd = np_describe_fd,
     .report = np_report,

@@ -98,6 +98,7 @@ typedef struct netpoll_api {
     int (*pollers)(np_poller **out, int max);
     int (*poller_snapshot)(np_poller *p, np_poller_view *poller, np_desc_view *descs, int max,
                            int64_t patience_ns);
+    int (*waiting_alone)(np_alone_view *out, int max);
     void (*record_waits)(int on);
     int (*describe_fd)(np_fd fd, char *text, int size);
     void (*report)(int fd);

@@ -131,6 +131,17 @@ def snapshot(p: Any) -> tuple[Any, Any, int] | None:
         room = n + ROOM
 
 
+def alone() -> tuple[Any, int]:
+    """The threads that wait by themselves, and how many there are."""
+    room = ROOM
+    while True:
+        views = ffi.new("np_alone_view[]", room)
+        n = lib.np_waiting_alone(views, room)
+        if n <= room:
+            return views, n
+        room = n + ROOM
+
+
 def described(fd: int) -> str:
     """What a descriptor is: "tcp 127.0.0.1:7007 -> 127.0.0.1:54312"."""
     text = ffi.new("char[]", 256)
@@ -210,6 +221,13 @@ class _Dump:
             yield from self.poller_lines(p, view)
             for i in sorted(range(n), key=lambda i: int(descs[i].fd)):
                 yield from self.desc_lines(descs[i])
+        views, n = alone()
+        self.now = lib.np_now()
+        if n:
+            yield f"threads by themselves: {n}"
+        for i in range(n):
+            yield f"  fd {int(views[i].fd)} {described(views[i].fd)}"
+            yield from self.mode_lines(None, 0, MODES[views[i].mode], views[i].view)
 
     # Pollers.
 
