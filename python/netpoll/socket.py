@@ -1,4 +1,4 @@
-"""The standard module, with sockets that wait as netpoll does.
+"""The standard module, with sockets that wait as netpoll does::
 
     from netpoll import socket
 
