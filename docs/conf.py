@@ -36,7 +36,6 @@ myst_heading_anchors = 3
 default_role = "py:obj"
 autodoc_member_order = "bysource"
 autodoc_typehints_format = "short"
-autodoc_class_signature = "separated"
 add_module_names = False
 intersphinx_mapping: dict[str, Any] = {}  # the build needs no network
 
