@@ -399,18 +399,34 @@ static struct registration {
     struct sigaction ours, before;
 } registrations[NSIG];
 
-/* To chain is to be the other handler for a moment: whatever it is, it runs at once, the signal not
- * being blocked here. */
-static void on_signal(int signum)
+/* What the system does by itself can only be had by raising the signal, not blocked and with no
+ * handler; where the program survives that, ours comes back. */
+static void do_default(int signum, struct registration *r)
+{
+    sigset_t one;
+    sigemptyset(&one);
+    sigaddset(&one, signum);
+    if (sigaction(signum, &r->before, NULL) < 0)
+        return;
+    pthread_sigmask(SIG_UNBLOCK, &one, NULL);
+    raise(signum);
+    sigaction(signum, &r->ours, NULL);
+}
+
+static void on_signal(int signum, siginfo_t *info, void *context)
 {
     struct registration *r = &registrations[signum];
     int error = errno;
 
     np_report(r->fd);
-    if (r->chain && sigaction(signum, &r->before, NULL) == 0) {
-        raise(signum);
-        sigaction(signum, &r->ours, NULL);
-    }
+    if (!r->chain || r->before.sa_handler == SIG_IGN)
+        ;
+    else if (r->before.sa_flags & SA_SIGINFO)
+        r->before.sa_sigaction(signum, info, context);
+    else if (r->before.sa_handler == SIG_DFL)
+        do_default(signum, r);
+    else
+        r->before.sa_handler(signum);
     errno = error;
 }
 
@@ -434,9 +450,8 @@ int np_report_on_signal(int signum, int fd, int chain)
         return rc;
     r->fd = fd;
     r->chain = chain;
-    r->ours = (struct sigaction){.sa_handler = on_signal, .sa_flags = SA_ONSTACK | SA_RESTART};
-    if (chain)
-        r->ours.sa_flags |= SA_NODEFER;
+    r->ours = (struct sigaction){.sa_sigaction = on_signal,
+                                 .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_RESTART};
     sigemptyset(&r->ours.sa_mask);
     /* before must be there when the handler first runs. */
     if (sigaction(signum, NULL, &r->before) < 0 || sigaction(signum, &r->ours, NULL) < 0)
