@@ -72,15 +72,16 @@ class PollerBase:
         rc = lib.np_poller_new(ffi.NULL if backend is None else backend.encode(), out)
         if rc != OK:
             raise _errors.system(-rc, "no poller")
-        self._own(out[0])
+        self._p = ffi.gc(out[0], _free_poller)  # at once: when memory runs out it must not be lost
+        self._set_up_tokens()
 
     def _adopt(self, address: int) -> None:
         p = ffi.cast("np_poller *", address)
         lib.np_poller_ref(p)
-        self._own(p)
-
-    def _own(self, p: Any) -> None:
         self._p = ffi.gc(p, _free_poller)
+        self._set_up_tokens()
+
+    def _set_up_tokens(self) -> None:
         self._keys = itertools.count(1)
         self._tokens: dict[int, Any] = {}
         self._late: deque[Any] = deque()
@@ -222,17 +223,18 @@ class DescBase:
         rc = lib.np_open(poller._p, fd, out)
         if rc != OK:
             raise _open_error(rc, fd)
-        self._own(poller, out[0])
+        self._d = ffi.gc(out[0], lib.np_desc_unref)  # at once, as above
+        self._set_up(poller, fd)
 
     def _adopt(self, poller: PollerBase, address: int) -> None:
         d = ffi.cast("np_desc *", address)
         lib.np_desc_ref(d)
-        self._own(poller, d)
-
-    def _own(self, poller: PollerBase, d: Any) -> None:
         self._d = ffi.gc(d, lib.np_desc_unref)
+        self._set_up(poller, int(lib.np_desc_fd(d)))
+
+    def _set_up(self, poller: PollerBase, fd: int) -> None:
         self._poller = poller
-        self._fd = int(lib.np_desc_fd(d))
+        self._fd = fd
         self._last: list[Any] = [None, None, None]  # by mode: the token parked and not yet resumed
         self._open = True
 
