@@ -12,6 +12,11 @@
 
 #include "posixfd.h"
 
+struct np_bell {
+    np_wakefd wake;
+    np_loner shown; /* its forks are also those of wake: a child has a bell of its own */
+};
+
 int np_bell_new(np_bell **out)
 {
     np_bell *b = calloc(1, sizeof *b);
@@ -22,15 +27,15 @@ int np_bell_new(np_bell **out)
         free(b);
         return rc;
     }
-    np_store(&b->forks, np_load(&np_forks));
-    np_registry_add_bell(b);
+    np_store(&b->shown.forks, np_load(&np_forks));
+    np_registry_add_loner(&b->shown);
     *out = b;
     return 0;
 }
 
 void np_bell_free(np_bell *b)
 {
-    np_registry_remove_bell(b);
+    np_registry_remove_loner(&b->shown);
     np_wakefd_close(&b->wake);
     free(b);
 }
@@ -38,18 +43,18 @@ void np_bell_free(np_bell *b)
 /* Nobody waits at a bell that is older than the process. */
 void np_bell_ring(np_bell *b)
 {
-    if (np_load(&b->forks) == np_load(&np_forks))
+    if (np_load(&b->shown.forks) == np_load(&np_forks))
         np_wakefd_signal(&b->wake);
 }
 
 static int renew(np_bell *b)
 {
     uint32_t forks = np_load(&np_forks);
-    if (np_load(&b->forks) == forks)
+    if (np_load(&b->shown.forks) == forks)
         return 0;
     int rc = np_wakefd_renew(&b->wake);
     if (rc == 0)
-        np_store(&b->forks, forks);
+        np_store(&b->shown.forks, forks);
     return rc;
 }
 
@@ -61,13 +66,13 @@ static int64_t left_until(int64_t until)
     return left > 0 ? left : 0;
 }
 
-static void show(np_bell *b, np_fd fd, int mode, int64_t until)
+static void show(np_loner *l, np_fd fd, int mode, int64_t until)
 {
-    np_store64(&b->fd, fd);
-    np_store64(&b->thread, (int64_t)np_thread_id());
-    np_store64(&b->since, np_parked_at());
-    np_store64(&b->until, until);
-    np_store(&b->mode, (uint32_t)mode);
+    np_store64(&l->fd, fd);
+    np_store64(&l->thread, (int64_t)np_thread_id());
+    np_store64(&l->since, np_parked_at());
+    np_store64(&l->until, until);
+    np_store(&l->mode, (uint32_t)mode);
 }
 
 int np_wait_alone(np_bell *b, np_fd fd, int mode, int64_t until)
@@ -79,11 +84,11 @@ int np_wait_alone(np_bell *b, np_fd fd, int mode, int64_t until)
         {.fd = (int)fd, .events = mode == NP_READ ? POLLIN : POLLOUT},
         {.fd = b->wake.reader, .events = POLLIN},
     };
-    show(b, fd, mode, until);
+    show(&b->shown, fd, mode, until);
     void *cookie = np_blocking_enter();
     int n = np_poll_fds(pfds, 2, left_until(until));
     np_blocking_leave(cookie);
-    np_store(&b->mode, 0);
+    np_store(&b->shown.mode, 0);
     if (n < 0)
         return n == -EINTR ? NP_INTERRUPTED : n;
     if (pfds[1].revents) {

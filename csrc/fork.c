@@ -13,7 +13,7 @@
 
 static np_mutex registry_lock = NP_MUTEX_INIT;
 static np_link registry = {&registry, &registry};
-static np_link bells = {&bells, &bells}; /* the same lock guards them */
+static np_link loners = {&loners, &loners}; /* the same lock guards them */
 np_atomic32 np_forks;
 
 #define EACH_POLLER(p)                                                                             \
@@ -147,27 +147,27 @@ bool np_registry_each(int64_t patience_ns, void (*visit)(np_poller *p, void *con
     return true;
 }
 
-void np_registry_add_bell(np_bell *b)
+void np_registry_add_loner(np_loner *l)
 {
     np_mutex_lock(&registry_lock);
-    np_list_append(&bells, &b->registry);
+    np_list_append(&loners, &l->link);
     np_mutex_unlock(&registry_lock);
 }
 
-void np_registry_remove_bell(np_bell *b)
+void np_registry_remove_loner(np_loner *l)
 {
     np_mutex_lock(&registry_lock);
-    np_list_remove(&b->registry);
+    np_list_remove(&l->link);
     np_mutex_unlock(&registry_lock);
 }
 
-bool np_registry_each_bell(int64_t patience_ns, void (*visit)(const np_bell *b, void *context),
-                           void *context)
+bool np_registry_each_loner(int64_t patience_ns, void (*visit)(const np_loner *l, void *context),
+                            void *context)
 {
     if (!np_lock_within(&registry_lock, patience_ns))
         return false;
-    for (np_link *l = bells.next; l != &bells; l = l->next)
-        visit(NP_CONTAINER(l, np_bell, registry), context);
+    for (np_link *l = loners.next; l != &loners; l = l->next)
+        visit(NP_CONTAINER(l, np_loner, link), context);
     np_mutex_unlock(&registry_lock);
     return true;
 }

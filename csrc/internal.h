@@ -21,7 +21,6 @@
 
 #include "backend.h"
 #include "netpoll.h"
-#include "posixfd.h"
 #include "probe.h"
 #include "sync.h"
 
@@ -258,15 +257,14 @@ struct np_poller {
     np_link registry; /* all pollers of the process, under the registry's own lock (fork.c) */
 };
 
-/* The bell of a thread that may wait by itself (alone.c).  What it waits for is for those who look:
- * its thread writes it before and after a wait, mode last and first. */
-struct np_bell {
-    np_wakefd wake;
-    np_atomic32 forks; /* as it was when wake was made: a child has a bell of its own */
-    np_link registry;  /* all bells of the process, under the registry's own lock (fork.c) */
-    np_atomic32 mode;  /* 0: nobody waits */
+/* What those who look may know of a thread that waits by itself (alone.c): it writes this before
+ * and after each wait, mode last and first. */
+typedef struct np_loner {
+    np_link link;      /* all of the process, under the registry's lock (fork.c) */
+    np_atomic32 forks; /* np_forks as it was: one from before a fork is a thread's that is gone */
+    np_atomic32 mode;  /* 0: it does not wait */
     np_atomic64 fd, thread, since, until;
-};
+} np_loner;
 
 /* cache.c: slots for descriptors.  Both under the lock. */
 np_desc *np_cache_alloc(np_poller *p);
@@ -330,16 +328,16 @@ extern np_atomic32 np_forks; /* how many forks this process is away from the fir
  * registry's lock was not to be had within patience_ns (< 0: wait for it). */
 bool np_registry_each(int64_t patience_ns, void (*visit)(np_poller *p, void *context),
                       void *context);
-void np_registry_add_bell(struct np_bell *b);
-void np_registry_remove_bell(struct np_bell *b);
-bool np_registry_each_bell(int64_t patience_ns,
-                           void (*visit)(const struct np_bell *b, void *context), void *context);
+void np_registry_add_loner(np_loner *l);
+void np_registry_remove_loner(np_loner *l);
+bool np_registry_each_loner(int64_t patience_ns, void (*visit)(const np_loner *l, void *context),
+                            void *context);
 
 /* snapshot.c */
 bool np_lock_within(np_mutex *lock, int64_t patience_ns); /* < 0: without an end */
 /* np_poller_snapshot in parts: descriptors from bucket *next on, at most max of them; *next moves
  * behind the last.  Returns their number, or -EBUSY. */
-void np_look_at_bell(const struct np_bell *b, np_alone_view *v); /* mode 0: nobody waits there */
+void np_look_at_loner(const np_loner *l, np_alone_view *v); /* mode 0: it does not wait */
 int np_look(np_poller *p, np_poller_view *poller, np_desc_view *descs, int max, uint32_t *next,
             int64_t patience_ns);
 

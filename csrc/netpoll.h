@@ -302,13 +302,13 @@ const char *np_features(void);
  * gets what enter() returned.  Set once, before any other call. */
 void np_set_blocking_hooks(void *(*enter)(void), void (*leave)(void *));
 
-#ifndef _WIN32
 /* --- a thread by itself ---------------------------------------------------------------------- */
 
 /* For users that have one waiter a mode and know it: the thread waits for one descriptor without a
  * poller, and is woken by its bell for all else.  A bell belongs to one thread at a time. */
 typedef struct np_bell np_bell;
 
+#ifndef _WIN32
 int np_bell_new(np_bell **out);
 void np_bell_free(np_bell *b);
 void np_bell_ring(np_bell *b); /* from any thread; not lost if nobody waits yet */

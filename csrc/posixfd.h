@@ -3,9 +3,12 @@
 #ifndef NP_POSIXFD_H
 #define NP_POSIXFD_H
 
-#include <poll.h>
 #include <stdbool.h>
 #include <stdint.h>
+
+#ifndef _WIN32 /* where nest.c is compiled too */
+#include <poll.h>
+#endif
 
 /* Something that a signal handler can make readable: an eventfd on Linux, a pipe elsewhere. */
 typedef struct np_wakefd {
@@ -21,7 +24,9 @@ void np_wakefd_drain(const np_wakefd *w);
 /* Put fresh in the place of the descriptor number old; fresh is closed.  Negative: -errno. */
 int np_replace_fd(int fresh, int old);
 
+#ifndef _WIN32
 /* poll(2), to the nanosecond where the system can; < 0: for ever.  The count, or -errno. */
 int np_poll_fds(struct pollfd *pfds, nfds_t n, int64_t timeout);
+#endif
 
 #endif

@@ -36,15 +36,6 @@ static void put(text *t, const char *s)
         t->start[t->used++] = *s++;
 }
 
-/* Whoever reads this may be looking at a terminal. */
-static void put_plain(text *t, const char *s, size_t n)
-{
-    for (size_t i = 0; i < n; i++) {
-        char one[2] = {s[i] < ' ' || s[i] > '~' ? '?' : s[i], 0};
-        put(t, one);
-    }
-}
-
 static void put_number(text *t, uint64_t n, unsigned base)
 {
     char digits[24];
@@ -116,6 +107,15 @@ static void put_in6(text *t, const struct sockaddr_in6 *a)
 }
 
 #ifndef _WIN32
+/* Whoever reads this may be looking at a terminal. */
+static void put_plain(text *t, const char *s, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        char one[2] = {s[i] < ' ' || s[i] > '~' ? '?' : s[i], 0};
+        put(t, one);
+    }
+}
+
 static void put_un(text *t, const struct sockaddr_un *a, socklen size)
 {
     size_t length = size - offsetof(struct sockaddr_un, sun_path);
@@ -342,13 +342,13 @@ static void report_poller(np_poller *p, void *context)
     }
 }
 
-static void report_bell(const np_bell *b, void *context)
+static void report_loner(const np_loner *l, void *context)
 {
     char buffer[1024];
     text t = {.start = buffer, .used = 0, .size = sizeof buffer};
     np_alone_view v;
 
-    np_look_at_bell(b, &v);
+    np_look_at_loner(l, &v);
     if (v.mode == 0)
         return;
     put(&t, "a thread by itself\n  fd ");
@@ -369,7 +369,7 @@ void np_report(int fd)
     put(&t, "netpoll:\n");
     write_out(fd, &t);
     if (!np_registry_each(PATIENCE_NS, report_poller, &fd) ||
-        !np_registry_each_bell(PATIENCE_NS, report_bell, &fd)) {
+        !np_registry_each_loner(PATIENCE_NS, report_loner, &fd)) {
         put(&t, "the list of pollers is busy: its lock is held\n");
         write_out(fd, &t);
     }

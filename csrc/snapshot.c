@@ -155,16 +155,15 @@ int np_pollers(np_poller **out, int max)
 
 /* --- threads by themselves ------------------------------------------------------------------- */
 
-/* A bell that is older than the last fork was a thread's that is gone, or is not used yet. */
-void np_look_at_bell(const np_bell *b, np_alone_view *v)
+void np_look_at_loner(const np_loner *l, np_alone_view *v)
 {
-    *v = (np_alone_view){.fd = (np_fd)np_load64(&b->fd)};
-    if (np_load(&b->forks) == np_load(&np_forks))
-        v->mode = (int)np_load(&b->mode);
-    int64_t until = np_load64(&b->until);
+    *v = (np_alone_view){.fd = (np_fd)np_load64(&l->fd)};
+    if (np_load(&l->forks) == np_load(&np_forks))
+        v->mode = (int)np_load(&l->mode);
+    int64_t until = np_load64(&l->until);
     v->view = (np_mode_view){.state = NP_THREAD,
-                             .waiter = (uintptr_t)np_load64(&b->thread),
-                             .since = np_load64(&b->since),
+                             .waiter = (uintptr_t)np_load64(&l->thread),
+                             .since = np_load64(&l->since),
                              .deadline = until == NP_NEVER ? 0 : until};
 }
 
@@ -173,21 +172,21 @@ typedef struct alone_list {
     int max, count;
 } alone_list;
 
-static void add_bell(const np_bell *b, void *context)
+static void add_loner(const np_loner *l, void *context)
 {
-    alone_list *l = context;
+    alone_list *all = context;
     np_alone_view v;
-    np_look_at_bell(b, &v);
+    np_look_at_loner(l, &v);
     if (v.mode == 0)
         return;
-    if (l->count < l->max)
-        l->out[l->count] = v;
-    l->count++;
+    if (all->count < all->max)
+        all->out[all->count] = v;
+    all->count++;
 }
 
 int np_waiting_alone(np_alone_view *out, int max)
 {
-    alone_list l = {.out = out, .max = max, .count = 0};
-    np_registry_each_bell(-1, add_bell, &l);
-    return l.count;
+    alone_list all = {.out = out, .max = max, .count = 0};
+    np_registry_each_loner(-1, add_loner, &all);
+    return all.count;
 }
