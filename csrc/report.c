@@ -197,8 +197,7 @@ static void put_socket(text *t, np_fd fd, const address *here, socklen size)
 
 static void put_other(text *t, np_fd fd)
 {
-    (void)fd;
-    put(t, "no socket");
+    put(t, option(fd, SO_TYPE) ? "socket, not bound" : "no socket");
 }
 
 #else

@@ -235,6 +235,8 @@ def test_a_token_whose_repr_fails_or_is_long_is_shown_all_the_same(
 
 def test_many_pollers_and_descriptors_are_all_there(backend: str) -> None:
     socks = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(150)]
+    for sock in socks:
+        sock.bind(("127.0.0.1", 0))
     pollers = [Poller(backend) for _ in range(70)]
     descs = [pollers[-1].open(sock) for sock in socks]
     try:
@@ -451,5 +453,5 @@ def test_a_thread_in_a_sockets_operation_is_shown(tmp_path: Path) -> None:
         netpoll.dump(out)
         assert "the reader" not in out.getvalue()
     """)
-    wanted = r"fd \d+ unix .*\n    read: thread the reader \(0x\w+\), deadline in [5-9]\d\.\d+ s\n"
+    wanted = r"fd \d+ \w+ .*\n    read: thread the reader \(0x\w+\), deadline in [5-9]\d\.\d+ s\n"
     assert re.search(wanted + r"      at <string>:\d+ in receive\n", text), text

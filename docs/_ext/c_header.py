@@ -96,7 +96,7 @@ class CHeader(SphinxDirective):
         header = path.read_text(encoding="utf-8")
         body = header[header.index('extern "C" {') :].partition("#endif\n")[2]
         body = body.partition("#ifdef __cplusplus\n}")[0]
-        body = re.sub(r"/\* cdef: \w+ \*/\n", "", body)
+        body = re.sub(r"/\* cdef: \w+ \*/\n|^#(?!define).*\n", "", body, flags=re.MULTILINE)
         lines: list[str] = []
         for title, text in sections_of(body):
             lines += [f"## {title.capitalize()}", "", *items_of(text)]
