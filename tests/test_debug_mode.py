@@ -57,6 +57,26 @@ def test_a_leak_is_warned_of_with_the_stack_that_opened_it(tmp_path: Path) -> No
     assert re.search(rf"ResourceWarning: unclosed <netpoll.Poller .*{module}{leak}", err), err
 
 
+def test_a_socket_that_leaks_is_warned_of_with_its_place_too(tmp_path: Path) -> None:
+    script = """
+from netpoll import socket
+
+def leak():
+    here, there = socket.socketpair()
+    there.close()
+    with socket.socket():
+        pass
+
+leak()
+"""
+    _, err = run(tmp_path, script)
+    program = re.escape(str(tmp_path / "program.py"))
+    (places,) = re.findall(
+        r"ResourceWarning: unclosed <netpoll.socket.*>, opened((?:\n  at .*)*)", err
+    )
+    assert re.match(rf"\n  at {program}:10 in <module>\n  at {program}:5 in leak\n", places), err
+
+
 def test_without_the_mode_the_warning_is_the_usual_one(tmp_path: Path) -> None:
     for off in ("", "0"):
         _, err = run(tmp_path, LEAK, debug=off)

@@ -1,7 +1,7 @@
 """The debug mode, NETPOLL_DEBUG=1: what is worth its price only when something is wrong.
 
-* Each descriptor and poller remembers where it was opened; a leak is warned of with that stack,
-  and `dump` names the place.
+* It is remembered where each descriptor, poller and socket was opened; a leak is warned of with
+  that stack, and `dump` names the place.
 * The core records since when waiters wait, for `dump`.
 * A watchdog thread looks at the hubs.  One whose greenlets have not given each other a turn for
   NETPOLL_DEBUG_BLOCKED seconds (0.5) is reported through `logging`, with the stack of the culprit.
@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any
 
 from netpoll import _api, _hooks
 from netpoll._core import lib
-from netpoll._dump import stack
+from netpoll._dump import opened, stack
 
 if TYPE_CHECKING:
     from netpoll.green import Hub
@@ -42,6 +42,7 @@ def switch_on() -> None:
     lib.np_record_waits(1)
     _remember_places(_api.PollDesc, _is_unclosed_desc)
     _remember_places(_api.Poller, _is_unclosed_poller)
+    _hooks.new_socket_class = lambda kind: _remember_places(kind, _is_unclosed_socket)
     _hooks.new_hub = _Watchdog(_threshold()).watch
 
 
@@ -67,36 +68,41 @@ def _is_unclosed_poller(poller: Any) -> bool:
     return not (poller.closed or poller._implicit)
 
 
+def _is_unclosed_socket(sock: Any) -> bool:
+    return bool(sock.fileno() >= 0)
+
+
 def _remember_places(kind: Any, is_unclosed: Callable[[Any], bool]) -> None:
-    """Every object knows where it was made, and says so if it is never closed."""
-    start, adopt = kind.__init__, kind._adopt
+    """It is known where every object was made, and said if it is never closed."""
+    for name in ("__init__", "_adopt"):
+        if hasattr(kind, name):
+            setattr(kind, name, _remembering(getattr(kind, name)))
     end = getattr(kind, "__del__", lambda self: None)
 
-    @functools.wraps(start)
-    def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
-        self._opened = stack(sys._getframe(1))
-        start(self, *args, **kwargs)
-
-    @functools.wraps(adopt)
-    def _adopt(self: Any, *args: Any) -> None:
-        self._opened = stack(sys._getframe(1))
-        adopt(self, *args)
-
     def __del__(self: Any) -> None:
+        places = opened.pop(id(self), [])
         try:
             leaked = is_unclosed(self)
         except (AttributeError, RuntimeError):  # the constructor did not come to its end
             leaked = False
         if leaked:
-            places = "".join(f"\n  at {where}" for where in self._opened)
-            text = f"unclosed {self!r}, opened{places}"
+            text = f"unclosed {self!r}, opened" + "".join(f"\n  at {where}" for where in places)
             try:
                 warnings.warn(text, ResourceWarning, stacklevel=2)
             finally:  # the warning may be an error
                 self.close()
         end(self)
 
-    kind.__init__, kind._adopt, kind.__del__ = __init__, _adopt, __del__
+    kind.__del__ = __del__
+
+
+def _remembering(start: Callable[..., None]) -> Callable[..., None]:
+    @functools.wraps(start)
+    def remember(self: Any, *args: Any, **kwargs: Any) -> None:
+        opened[id(self)] = stack(sys._getframe(1))
+        start(self, *args, **kwargs)
+
+    return remember
 
 
 # --- the watchdog ---------------------------------------------------------------------------------

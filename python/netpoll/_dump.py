@@ -87,6 +87,9 @@ def cancel_dump_on_signal(signum: int) -> None:
 
 _files: dict[int, TextIO | int] = {}  # they stay open
 
+#: In the debug mode: the stacks that made what is alive now, by id().
+opened: dict[int, list[str]] = {}
+
 
 def _register(signum: int, fd: int, chain: bool) -> None:
     rc = lib.np_report_on_signal(signum, fd, chain)
@@ -277,9 +280,8 @@ class _Dump:
         yield f"  fd {int(view.fd)} {described(view.fd)}{evicted}"
         for mode, name in MODES.items():
             yield from self.mode_lines(desc, mode, name, view.mode[mode - 1])
-        opened = getattr(desc, "_opened", None)
-        if opened:
-            yield f"    opened at {opened[-1]}"
+        if places := opened.get(id(desc)):
+            yield f"    opened at {places[-1]}"
 
     def mode_lines(self, desc: Any, mode: int, name: str, view: Any) -> Iterator[str]:
         facts, frame = self.waiter(desc, mode, view)

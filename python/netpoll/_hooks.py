@@ -26,6 +26,9 @@ class HubToken:
 #: For the debug mode: called with each new hub, in its thread.
 new_hub: Callable[[Any], None] | None = None
 
+#: The same, with the class `netpoll.socket.socket` when it has been made.
+new_socket_class: Callable[[type], None] | None = None
+
 #: Has the process ever had a hub?
 hubs = False
 

@@ -41,7 +41,7 @@ from socket import *  # noqa: F403
 from socket import AddressFamily, AddressInfo, MsgFlag, SocketKind  # noqa: F401
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from netpoll import _engine, _errors
+from netpoll import _engine, _errors, _hooks
 from netpoll._api import READ, WRITE
 from netpoll._parking import gate
 
@@ -315,3 +315,6 @@ fromfd = _with_our_class(_std.fromfd)
 socketpair = _with_our_class(_std.socketpair)
 create_connection = _with_our_class(_std.create_connection)
 create_server = _with_our_class(_std.create_server)
+
+if _hooks.new_socket_class is not None:
+    _hooks.new_socket_class(socket)
