@@ -14,7 +14,8 @@
  *         if (np->raise(d, NP_READ, rc) < 0)
  *             return NULL;
  *
- * Every function np_xyz of netpoll.h is the member xyz; what it means stands there.  Nothing is
+ * Every function np_xyz of netpoll.h, up to its line "cdef: end", is the member xyz; what it means
+ * stands there.  Nothing is
  * linked with: there is one core in the process, and everybody shares its pollers.
  *
  * The GIL.  No function that netpoll.h calls non-blocking looks at it: call them with it or
