@@ -37,7 +37,7 @@ def named(page: Path, line: int) -> str:
 
 
 SAMPLES = [
-    pytest.param(text, id=named(page, line))
+    pytest.param(page, text, id=named(page, line))
     for page, line, _, text in blocks("python")
     if not text.startswith("# examples/")
 ]
@@ -46,6 +46,13 @@ QUOTES = [
     for page, line, language, text in blocks("python", "c", "make")
     if language != "python" or text.startswith("# examples/")
 ]
+
+
+def modules_of(page: Path) -> dict[str, str]:
+    """Samples that begin with "# name.py" are files.  Others of their page may import them, or go
+    on with them: such a one begins with "# of name.py"."""
+    samples = [text for where, _, _, text in blocks("python") if where == page]
+    return {found[1]: text for text in samples if (found := re.match(r"# (\w+\.py)\n", text))}
 
 
 def missing_modules(sample: str) -> list[str]:
@@ -63,14 +70,24 @@ def missing_modules(sample: str) -> list[str]:
     return [name for name in sorted(imported) if importlib.util.find_spec(name) is None]
 
 
-@pytest.mark.parametrize("sample", SAMPLES)
-def test_a_sample_in_python_runs_as_it_stands(sample: str) -> None:
-    if missing := missing_modules(sample):
+@pytest.mark.parametrize(("page", "sample"), SAMPLES)
+def test_a_sample_in_python_runs_as_it_stands(page: Path, sample: str, tmp_path: Path) -> None:
+    for name, text in modules_of(page).items():
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    if whole := re.match(r"# of (\w+\.py)\n", sample):
+        sample = modules_of(page)[whole[1]] + sample
+    missing = [name for name in missing_modules(sample) if f"{name}.py" not in modules_of(page)]
+    if missing:
         pytest.skip(f"not installed: {', '.join(missing)}")
     if "green" in sample and not HAS_GREENLET:
         pytest.skip("greenlet is not installed")
     done = subprocess.run(
-        [sys.executable, "-c", sample], check=False, capture_output=True, text=True, timeout=60
+        [sys.executable, "-c", sample],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        cwd=tmp_path,
     )
     assert done.returncode == 0, done.stderr
     assert "Traceback" not in done.stderr and "Warning" not in done.stderr, done.stderr
