@@ -76,7 +76,7 @@ static void unblock_locked(np_side *s, bool ready, np_wakes *wakes)
             continue;
         if (old == SEM_THREAD || old == SEM_TOKEN) {
             np_dec(&p->parked[s->mode - 1]);
-            NP_PROBE4(unpark, np_desc_of(s), np_desc_of(s)->fd, s->mode, ready);
+            NP_PROBE4(unpark, np_desc_of(s), np_desc_of(s)->fd, (int)s->mode, (int)ready);
         }
         if (old == SEM_THREAD)
             np_notify_thread(s->thread, ready, wakes);
@@ -94,7 +94,7 @@ void np_ready_locked(np_desc *d, const np_event *event, np_wakes *wakes)
 
     set_info(d, (tell ? (uint32_t)INFO_EVENT_ERR : 0) | (event->last ? (uint32_t)INFO_LAST : 0),
              INFO_EVENT_ERR);
-    NP_PROBE3(ready, d, d->fd, event->modes);
+    NP_PROBE3(ready, d, d->fd, (int)event->modes);
     for (int mode = NP_READ; mode <= NP_WRITE; mode++)
         if (event->modes & mode)
             unblock_locked(np_side_of(d, mode), true, wakes);
@@ -129,7 +129,7 @@ void np_expire_locked(np_side *s, np_wakes *wakes)
     bool combined = np_load64(&other->deadline) == np_load64(&s->deadline);
 
     d->poller->stats.deadlines_fired++;
-    NP_PROBE3(deadline, d, d->fd, s->mode);
+    NP_PROBE3(deadline, d, d->fd, (int)s->mode);
     expire_side(s, wakes);
     if (combined)
         expire_side(other, wakes);
@@ -302,7 +302,7 @@ static bool commit_token(np_desc *d, np_side *s, np_token token)
     s->since = np_parked_at();
     np_inc(&d->poller->parked[s->mode - 1]);
     if (np_cas(&s->sem, SEM_WAIT, SEM_TOKEN)) {
-        NP_PROBE3(park, d, d->fd, s->mode);
+        NP_PROBE3(park, d, d->fd, (int)s->mode);
         return true;
     }
     np_dec(&d->poller->parked[s->mode - 1]);

@@ -67,7 +67,7 @@ int np_drive(np_poller *p, np_driver *driver, int64_t until, np_wakes *wakes)
     if (woken) /* drained: from here on a wake must signal anew */
         np_store(&p->raised, 0);
 
-    NP_PROBE3(poll, p, n, woken);
+    NP_PROBE3(poll, p, n, (int)woken);
     np_lock(p);
     np_list_remove(&driver->link);
     driver->inside = false;
@@ -226,7 +226,7 @@ int np_park_thread(np_desc *d, np_side *s, bool *ready)
     s->thread = &w;
     if (np_cas(&s->sem, SEM_WAIT, SEM_THREAD)) {
         np_inc(&p->parked[s->mode - 1]);
-        NP_PROBE3(park, d, d->fd, s->mode);
+        NP_PROBE3(park, d, d->fd, (int)s->mode);
         rc = park_committed(d, s, &w, &wakes);
     } else {
         np_block_give_up(s);
