@@ -22,6 +22,7 @@ from support import (
     Stage,
     ThreadTask,
     check_python,
+    needs_greenlet,
     needs_sigint,
     park_surely,
     python,
@@ -455,3 +456,53 @@ def test_a_thread_in_a_sockets_operation_is_shown(tmp_path: Path) -> None:
     """)
     wanted = r"fd \d+ \w+ .*\n    read: thread the reader \(0x\w+\), deadline in [5-9]\d\.\d+ s\n"
     assert re.search(wanted + r"      at <string>:\d+ in receive\n", text), text
+
+
+QUEUED = """
+    import contextlib, io, sys, threading, time
+    import netpoll, netpoll.socket
+    here, there = netpoll.socket.socketpair()
+    def receive():
+        with contextlib.suppress(netpoll.ClosedError):
+            here.recv(10)
+    def shown(name):
+        out = io.StringIO()
+        netpoll.dump(out)
+        return out.getvalue() if name in out.getvalue() else ""
+"""
+
+
+def test_a_thread_that_queues_for_a_socket_is_shown() -> None:
+    text = check_python(f"""{QUEUED}
+    threads = [threading.Thread(target=receive, name=name) for name in ("the first", "the second")]
+    end = time.monotonic() + 10
+    for thread in threads:
+        thread.start()
+        while not (text := shown(thread.name)):
+            assert time.monotonic() < end
+    print(text)
+    here.close()
+    there.close()
+    """)
+    assert "queued for another's turn at a socket: 1\n" in text, text
+    wanted = r"    read: thread the second \(0x\w+\)\n      at <string>:\d+ in receive\n"
+    assert re.search(wanted, text), text
+
+
+@needs_greenlet
+def test_a_greenlet_that_queues_for_a_socket_is_shown() -> None:
+    text = check_python(f"""{QUEUED}
+    from netpoll import green
+    def main():
+        readers = [green.spawn(receive) for _ in range(2)]
+        green.sleep(0.01)
+        print(shown("queued"))
+        for reader in readers:
+            reader.kill()
+            reader.join()
+        here.close()
+        there.close()
+    green.run(main)
+    """)
+    wanted = r"    read: <netpoll.Greenlet receive .*>\n      at <string>:\d+ in receive\n"
+    assert re.search(rf"queued for another's turn at a socket: 1\n  fd .*\n{wanted}", text), text

@@ -19,6 +19,7 @@ from typing import Any, TextIO
 from netpoll import _api, _errors
 from netpoll._core import ffi, lib
 from netpoll._engine import HubToken
+from netpoll._parking import Queues
 
 PATIENCE_NS = 1_000_000_000  # to get a poller's lock
 ROOM = 64  # descriptors, pollers; more is asked for when there are more
@@ -183,6 +184,23 @@ def stack(frame: FrameType | None) -> list[str]:
     return found[::-1]
 
 
+def greenlets() -> list[Any]:
+    """All that are not running now."""
+    module = sys.modules.get("greenlet")
+    if module is None:
+        return []
+    return [g for g in gc.get_objects() if issubclass(type(g), module.greenlet) and g.gr_frame]
+
+
+def entering(frame: FrameType | None) -> tuple[int, int] | None:
+    """Does it wait in a socket's queue?  The descriptor and the mode."""
+    while frame is not None and frame.f_code.co_filename.startswith(PACKAGE):
+        if frame.f_code is Queues.enter.__code__:
+            return int(frame.f_locals["fd"].number), int(frame.f_locals["mode"])
+        frame = frame.f_back
+    return None
+
+
 def shown(thing: object) -> str:
     try:
         text = repr(thing)
@@ -231,6 +249,20 @@ class _Dump:
         for i in range(n):
             yield f"  fd {int(views[i].fd)} {described(views[i].fd)}"
             yield from self.mode_lines(None, 0, MODES[views[i].mode], views[i].view)
+        yield from self.queued_lines()
+
+    def queued_lines(self) -> Iterator[str]:
+        """Those who want a mode of a socket that another has: they are all in Queues.enter."""
+        frames = [(self.thread(ident), frame) for ident, frame in self.frames.items()]
+        frames += [(shown(g), g.gr_frame) for g in greenlets()]
+        queued = [(who, frame, found) for who, frame in frames if (found := entering(frame))]
+        if queued:
+            yield f"queued for another's turn at a socket: {len(queued)}"
+        for who, frame, (fd, mode) in queued:
+            yield f"  fd {fd} {described(fd)}"
+            yield f"    {MODES[mode]}: {who}"
+            for where in stack(frame)[0 if self.stacks else -1 :]:
+                yield f"      at {where}"
 
     # Pollers.
 
