@@ -465,6 +465,17 @@ void np_errors_are_ready(np_desc *d)
     np_unlock(d->poller, &wakes);
 }
 
+void np_set_ready(np_desc *d, int modes)
+{
+    np_event event = {.modes = (uint8_t)modes};
+    np_wakes wakes = NP_WAKES_INIT;
+
+    np_lock(d->poller);
+    if (!(np_load(&d->info) & INFO_GONE))
+        np_ready_locked(d, &event, &wakes);
+    np_unlock(d->poller, &wakes);
+}
+
 int np_short_is_drained(const np_desc *d)
 {
     return (np_load(&d->info) & INFO_LAST) == 0;

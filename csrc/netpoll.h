@@ -179,6 +179,9 @@ void np_errors_are_ready(np_desc *d);
  * then, and no edge to tell of it. */
 int np_short_is_drained(const np_desc *d);
 
+/* As if an event had told that modes are ready: for those who have seen that they are. */
+void np_set_ready(np_desc *d, int modes);
+
 int np_unblock(np_desc *d); /* Go's evict; idempotent */
 int np_close(np_desc *d);   /* unblock and deregister before returning; idempotent */
 

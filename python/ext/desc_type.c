@@ -392,7 +392,7 @@ static PyObject *desc_deadline(PyObject *self, ARGUMENTS)
         return NULL;
     if (!np_deadline(d->desc, mode, &left))
         Py_RETURN_NONE;
-    return PyFloat_FromDouble((double)left * 1e-9);
+    return PyFloat_FromDouble((double)left / 1e9);
 }
 
 /* --- closing, looking ------------------------------------------------------------------------ */

@@ -24,6 +24,7 @@ typedef struct FdObject {
 
     int64_t deadline[2]; /* anybody's to set, who then tells the one who waits; NP_NEVER: none */
     DescObject *desc; /* NULL until a greenlet had to wait, or a thread where there are no bells */
+    ext_doubt doubt;  /* of a greenlet that waits to read */
     PyObject *queues; /* of netpoll/_parking.py; NULL until two met at one mode */
     uint8_t stream;   /* a short read or write means drained: which kind of stream */
     bool kept;        /* by detach: the number is not ours to close */
@@ -42,13 +43,26 @@ typedef struct ext_operation {
 int ext_begin(ext_operation *op, FdObject *fd, int mode, int flags);
 void ext_end(ext_operation *op); /* an exception that is set stays */
 
+int ext_refuse(const ext_operation *op); /* with the exception for it; 0 if all is well */
+
 /* May it go on?  Before each try. */
-int ext_check(const ext_operation *op);
+static inline int ext_check(const ext_operation *op)
+{
+    const FdObject *f = op->fd;
+    if (f->deadline[op->mode - 1] == NP_NEVER && !np_fdmutex_closed(&f->mutex))
+        return 0;
+    return ext_refuse(op);
+}
 
 /* Can a try succeed, as far as we know? */
-bool ext_worth_trying(const ext_operation *op);
+static inline bool ext_worth_trying(const ext_operation *op)
+{
+    const FdObject *f = op->fd;
+    return !op->waits || !f->drained[op->mode - 1] ||
+           (f->desc && !np_short_is_drained(f->desc->desc));
+}
 
-/* The system call failed, and errno tells why: 1: try again, after a wait if there was need. */
+/* The system call failed, and errno tells why: -1, or try again, after a wait if there was need. */
 int ext_failed(ext_operation *op);
 
 /* Wait until the mode is ready, or perhaps is. */

@@ -155,7 +155,7 @@ static int raise_deadline(const FdObject *f, int mode)
     return -1;
 }
 
-int ext_check(const ext_operation *op)
+int ext_refuse(const ext_operation *op)
 {
     const FdObject *f = op->fd;
     if (np_fdmutex_closed(&f->mutex))
@@ -163,14 +163,6 @@ int ext_check(const ext_operation *op)
     if (passed(f->deadline[op->mode - 1]))
         return raise_deadline(f, op->mode);
     return 0;
-}
-
-bool ext_worth_trying(const ext_operation *op)
-{
-    const FdObject *f = op->fd;
-    if (!op->waits || !f->drained[op->mode - 1])
-        return true;
-    return f->desc && !np_short_is_drained(f->desc->desc);
 }
 
 /* The wait is over, ready or not: why?  0: go on and try. */
@@ -234,6 +226,20 @@ static bool registered(FdObject *f)
     return true;
 }
 
+/* drained: this wait was begun without a failed try. */
+static int wait_in_hub(ext_operation *op, TurnsObject *turns, DescObject *d)
+{
+    FdObject *f = op->fd;
+
+    if (op->mode != NP_READ || !f->drained[0] || f->stream != UNIX_STREAM)
+        return ext_wait_in_hub(turns, d, op->mode, 0);
+    f->doubt.desc = d->desc;
+    ext_doubt_add(&turns->doubts, &f->doubt);
+    int rc = ext_wait_in_hub(turns, d, op->mode, 0);
+    ext_doubt_remove(&f->doubt);
+    return rc;
+}
+
 static int wait_registered(ext_operation *op, TurnsObject *turns)
 {
     FdObject *f = op->fd;
@@ -247,7 +253,7 @@ static int wait_registered(ext_operation *op, TurnsObject *turns)
     f->limit[op->mode - 1] = op->limit;
     int rc = limit_waits(f, op->mode);
     if (rc == NP_OK)
-        rc = turns ? ext_wait_in_hub(turns, d, op->mode, 0) : ext_wait_in_thread(d, op->mode, 0);
+        rc = turns ? wait_in_hub(op, turns, d) : ext_wait_in_thread(d, op->mode, 0);
     f->limit[op->mode - 1] = 0;
     rc = outcome(op, rc);
     Py_DECREF(d);
@@ -579,7 +585,7 @@ static PyObject *fd_timeout(PyObject *self, void *unused)
     (void)unused;
     if (timeout < 0)
         Py_RETURN_NONE;
-    return PyFloat_FromDouble((double)timeout * 1e-9);
+    return PyFloat_FromDouble((double)timeout / 1e9);
 }
 
 static int fd_set_timeout(PyObject *self, PyObject *value, void *unused)
@@ -616,6 +622,7 @@ static void fd_dealloc(PyObject *self)
     PyTypeObject *type = Py_TYPE(self);
 
     PyObject_GC_UnTrack(self);
+    ext_doubt_remove(&f->doubt); /* of a greenlet that was never switched to again */
     Py_CLEAR(f->desc);
     Py_CLEAR(f->queues);
     ((freefunc)PyType_GetSlot(type, Py_tp_free))(self);

@@ -261,7 +261,7 @@ static PyObject *poller_next_deadline(PyObject *self, PyObject *unused)
     int64_t left = np_next_deadline(p->poller);
     if (left < 0)
         Py_RETURN_NONE;
-    return PyFloat_FromDouble((double)left * 1e-9);
+    return PyFloat_FromDouble((double)left / 1e9);
 }
 
 static PyObject *poller_is_poll_descriptor(PyObject *self, PyObject *arg)

@@ -7,7 +7,7 @@
  * Drained.  A stream's read or write that is short shows that the next one could only fail, so it
  * waits at once, without that system call.  That holds for TCP and UNIX streams, with exceptions
  * that are looked for where they arise: an end of the file, an error or urgent data among the
- * events (np_short_is_drained), and control messages, at which a read of a UNIX socket stops.
+ * events (np_short_is_drained), and messages at which a read of a UNIX stream stops (doubt.h).
  *
  * Nothing large is on the stack while somebody waits: a greenlet's stack is copied. */
 #include "fd.h"
@@ -22,7 +22,6 @@ typedef char *io_buffer;
 typedef const char *io_data;
 #else
 #include <sys/socket.h>
-#include <sys/uio.h>
 typedef size_t io_size;
 typedef void *io_buffer;
 typedef const void *io_data;
@@ -122,20 +121,8 @@ static void let_go(held *h)
 
 /* --- system calls ---------------------------------------------------------------------------- */
 
-/* A read of a UNIX stream stops behind a message with descriptors or credentials.  recvmsg, given
- * no room for them, says so. */
-static Py_ssize_t receive_once(const FdObject *f, char *to, Py_ssize_t n, int flags, bool *stopped)
+static Py_ssize_t receive_once(const FdObject *f, char *to, Py_ssize_t n, int flags)
 {
-    *stopped = false;
-#ifdef __linux__
-    if (f->stream == UNIX_STREAM) {
-        struct iovec part = {.iov_base = to, .iov_len = (size_t)n};
-        struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
-        Py_ssize_t got = recvmsg((int)f->number, &message, flags);
-        *stopped = (message.msg_flags & MSG_CTRUNC) != 0;
-        return got;
-    }
-#endif
 #ifdef _WIN32
     return recv((SOCKET)f->number, to, (io_size)n, flags);
 #else
@@ -161,20 +148,19 @@ static void forget(const FdObject *f, int mode)
 
 static Py_ssize_t receive(FdObject *f, char *to, Py_ssize_t n, int flags)
 {
-    bool stopped;
     Py_ssize_t got;
 
     n = n < MOST ? n : MOST;
     forget(f, NP_READ);
     if (n < LARGE) {
-        got = receive_once(f, to, n, flags, &stopped);
+        got = receive_once(f, to, n, flags);
     } else {
         int number;
-        Py_BEGIN_ALLOW_THREADS got = receive_once(f, to, n, flags, &stopped);
+        Py_BEGIN_ALLOW_THREADS got = receive_once(f, to, n, flags);
         number = errno;
         Py_END_ALLOW_THREADS errno = number;
     }
-    f->drained[0] = f->stream && got > 0 && got < n && flags == 0 && !stopped;
+    f->drained[0] = f->stream && got > 0 && got < n && flags == 0;
     return got;
 }
 

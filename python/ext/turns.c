@@ -175,6 +175,8 @@ static Py_ssize_t turns_length(PyObject *self)
 
 /* A token that came out of the hub's poller.  What is not for us, but for another hub or for a
  * user's scheduler, the poller keeps for it.  Takes over the reference. */
+enum { BATCH = 128 };
+
 static int collect_owned(TurnsObject *t, PyObject *token)
 {
     if (ext_is_waiter(token) && ((WaiterObject *)token)->turns == (PyObject *)t)
@@ -185,22 +187,34 @@ static int collect_owned(TurnsObject *t, PyObject *token)
     return kept ? 0 : -1;
 }
 
+static int collect_all(TurnsObject *t, const np_token *tokens, int n)
+{
+    int rc = 0;
+    for (int i = 0; i < n; i++)
+        if (collect_owned(t, (PyObject *)tokens[i]) < 0)
+            rc = -1;
+    return rc;
+}
+
 /* A look at the poller that does not block.  1: done, and there is somebody to run; 0: the hub has
  * to be visited.  Not inlined: what is on the stack at a switch is copied. */
 __attribute__((noinline)) static int look(TurnsObject *t)
 {
-    enum { BATCH = 128 };
+    np_poller *poller = ((PollerObject *)t->poller)->poller;
     np_token tokens[BATCH];
-    int n = 0, rc = 0;
+    int n = 0;
 
     if (!t->alone || (t->alarm != INT64_MAX && np_now() >= t->alarm))
         return 0;
-    if (np_poll(((PollerObject *)t->poller)->poller, 0, tokens, BATCH, &n) != NP_OK)
+    if (np_poll(poller, 0, tokens, BATCH, &n) != NP_OK)
         return 0; /* whatever it is, the hub will meet it */
-    for (int i = 0; i < n; i++)
-        if (collect_owned(t, (PyObject *)tokens[i]) < 0)
-            rc = -1;
-    return rc < 0 ? rc : t->count > 0;
+    if (collect_all(t, tokens, n) < 0)
+        return -1;
+    if (t->doubts.first &&
+        (t->count ? ext_doubts_look(&t->doubts, n) : ext_doubts_look_at_all(&t->doubts)) &&
+        collect_all(t, tokens, np_take_ready(poller, tokens, BATCH)) < 0)
+        return -1;
+    return t->count > 0;
 }
 
 /* Switch to the greenlet of the entry, and come back. */
@@ -287,6 +301,14 @@ static PyObject *turns_look_at(PyObject *self, PyObject *const *args, Py_ssize_t
     t->alone = alone;
     Py_XDECREF(poller);
     Py_XDECREF(entry);
+    Py_RETURN_NONE;
+}
+
+/* doubts(): before the hub goes to sleep. */
+static PyObject *turns_doubts(PyObject *self, PyObject *unused)
+{
+    (void)unused;
+    ext_doubts_look_at_all(&((TurnsObject *)self)->doubts);
     Py_RETURN_NONE;
 }
 
@@ -547,8 +569,10 @@ static PyType_Spec waiter_spec = {
 static PyObject *turns_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 {
     PyObject *self = PyType_GenericNew(type, args, kwargs);
-    if (self)
+    if (self) {
         ((TurnsObject *)self)->alarm = INT64_MAX;
+        ext_doubts_init(&((TurnsObject *)self)->doubts);
+    }
     return self;
 }
 
@@ -585,6 +609,7 @@ static void turns_dealloc(PyObject *self)
     PyObject_GC_UnTrack(self);
     if (here == t)
         here = NULL;
+    ext_doubts_clear(&t->doubts);
     turns_gc_clear(self);
     PyMem_Free(t->entries);
     ((freefunc)PyType_GetSlot(type, Py_tp_free))(self);
@@ -602,6 +627,7 @@ static PyMethodDef turns_methods[] = {
     {"turn", turns_turn, METH_NOARGS, NULL},
     {"look_at", (PyCFunction)(void (*)(void))turns_look_at, METH_FASTCALL, NULL},
     {"alarm", turns_alarm, METH_O, NULL},
+    {"doubts", turns_doubts, METH_NOARGS, NULL},
     {"settle", turns_settle, METH_O, NULL},
     {"wait_at", turns_wait_at, METH_VARARGS, NULL},
     {NULL, NULL, 0, NULL},

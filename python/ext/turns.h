@@ -3,6 +3,7 @@
 #ifndef NP_TURNS_H
 #define NP_TURNS_H
 
+#include "doubt.h"
 #include "ext.h"
 
 typedef struct TurnsObject {
@@ -13,6 +14,7 @@ typedef struct TurnsObject {
     PyObject *look;    /* the entry that stands for a look at it */
     PyObject *running; /* the waiter that came back from a wait last */
     bool alone;        /* a look is no more than that poller's */
+    ext_doubts doubts; /* of those who wait */
     int64_t alarm;     /* an instant at which the hub must be visited, INT64_MAX if none */
 } TurnsObject;
 

@@ -57,6 +57,10 @@ class Turns(deque[Any]):
     def alarm(self, seconds: float | None) -> None:
         """The hub is to be visited after so many seconds at the latest; None: there is no need."""
 
+    def doubts(self) -> None:
+        """The hub is about to sleep: look once more at those who wait without having tried.  (Only
+        in C somebody does.)"""
+
     def settle(self, here: bool) -> None:
         """The greenlets of the calling thread wait here, or no longer."""
 

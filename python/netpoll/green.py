@@ -219,6 +219,8 @@ class Hub(greenlet.greenlet):
         """Let everybody run who may: block until there is somebody."""
         if self._timers:
             self._fire()
+        if not self.ready:
+            self.ready.doubts()
         try:
             if self.abroad:
                 self._look_abroad()
