@@ -74,7 +74,7 @@ format: build
 build: $(BUILT)
 
 # The docstrings of _pure.py become those of the types in C.
-$(BUILT): $(DEPS) pyproject.toml setup.py python/netpoll_build.py python/netpoll/_pure.py \
+$(BUILT): $(DEPS) pyproject.toml setup.py python/netpoll_build.py python/netpoll/_pure.py python/netpoll/_pure_socket.py \
           $(CORE) $(EXT) $(C_HEADERS)
 	$(PY) -m pip install -q --no-build-isolation --no-deps -e .
 	@touch $@

@@ -27,6 +27,7 @@ from __future__ import annotations
 
 import ast
 import copy
+import itertools
 import json
 import os
 import re
@@ -119,16 +120,17 @@ def signature(item: ast.ClassDef | ast.FunctionDef) -> str:
     if isinstance(item, ast.ClassDef) or item.decorator_list:
         return ""
     arguments = copy.deepcopy(item.args)
-    for argument in arguments.args:
+    for argument in (*arguments.posonlyargs, *arguments.args):
         argument.annotation = None
     return f"{item.name}({ast.unparse(arguments).replace('self', '$self', 1)})\n--\n\n"
 
 
 def docstrings() -> str:
     """The docstrings of the engine in Python, for the types in C that do the same."""
-    tree = ast.parse((ROOT / "python" / "netpoll" / "_pure.py").read_text(encoding="utf-8"))
-    lines = ["/* Made by netpoll_build.py from the docstrings of netpoll/_pure.py. */"]
-    for owner in tree.body:
+    lines = ["/* Made by netpoll_build.py from the docstrings of the engine in Python. */"]
+    sources = [ROOT / "python" / "netpoll" / name for name in ("_pure.py", "_pure_socket.py")]
+    trees = [ast.parse(source.read_text(encoding="utf-8")) for source in sources]
+    for owner in itertools.chain.from_iterable(tree.body for tree in trees):
         if not isinstance(owner, ast.ClassDef) or not owner.name.endswith("Base"):
             continue
         for item in (owner, *owner.body):

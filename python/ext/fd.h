@@ -71,6 +71,9 @@ int ext_block(ext_operation *op);
 /* An operation of Python's, called until it does not raise BlockingIOError any more. */
 PyObject *ext_call(ext_operation *op, PyObject *function, PyObject *args, PyObject *kwargs);
 
+/* For present and later operations of the modes: seconds from now, or None. */
+PyObject *ext_set_io_deadline(FdObject *fd, PyObject *timeout, int modes);
+
 int ext_add_fd_type(PyObject *module);
 int ext_add_socket_methods(PyObject *module);
 

@@ -360,18 +360,11 @@ static int rebind(FdObject *f, int mode)
     return -1;
 }
 
-static PyObject *fd_set_deadline(PyObject *self, PyObject *const *args, Py_ssize_t n)
+PyObject *ext_set_io_deadline(FdObject *f, PyObject *timeout, int modes)
 {
-    FdObject *f = (FdObject *)self;
     int64_t after;
-    long modes;
 
-    if (n != 2) {
-        PyErr_SetString(PyExc_TypeError, "set_deadline() takes 2 arguments");
-        return NULL;
-    }
-    modes = PyLong_AsLong(args[1]);
-    if ((modes == -1 && PyErr_Occurred()) || !ext_timeout(NULL, args[0], NP_NEVER, &after))
+    if (!ext_timeout(NULL, timeout, NP_NEVER, &after))
         return NULL;
     if (np_fdmutex_closed(&f->mutex)) {
         raise_closed(f);
@@ -386,6 +379,18 @@ static PyObject *fd_set_deadline(PyObject *self, PyObject *const *args, Py_ssize
                 return NULL;
         }
     Py_RETURN_NONE;
+}
+
+static PyObject *fd_set_deadline(PyObject *self, PyObject *const *args, Py_ssize_t n)
+{
+    if (n != 2) {
+        PyErr_SetString(PyExc_TypeError, "set_deadline() takes 2 arguments");
+        return NULL;
+    }
+    long modes = PyLong_AsLong(args[1]);
+    if (modes == -1 && PyErr_Occurred())
+        return NULL;
+    return ext_set_io_deadline((FdObject *)self, args[0], (int)modes);
 }
 
 static int dismiss_queues(FdObject *f)
@@ -499,6 +504,83 @@ static PyObject *fd_call(PyObject *self, PyObject *const *args, Py_ssize_t n)
     }
     Py_DECREF(rest);
     return result;
+}
+
+/* --- connecting ------------------------------------------------------------------------------ */
+
+#ifdef _WIN32
+typedef int address_length;
+enum { IN_PROGRESS = WSAEWOULDBLOCK, NOT_CONNECTED = WSAENOTCONN };
+static int last_error(void)
+{
+    return WSAGetLastError();
+}
+#else
+typedef socklen_t address_length;
+enum { IN_PROGRESS = EINPROGRESS, NOT_CONNECTED = ENOTCONN };
+static int last_error(void)
+{
+    return errno;
+}
+#endif
+
+/* 0, or the errno of what went wrong; IN_PROGRESS: we were woken for another reason. */
+static int connected(const FdObject *f)
+{
+    struct sockaddr_storage peer;
+    address_length size = sizeof peer;
+    int number = 0;
+    address_length number_size = sizeof number;
+#ifdef _WIN32
+    SOCKET fd = (SOCKET)f->number;
+#else
+    int fd = (int)f->number;
+#endif
+
+    if (getsockopt(fd, SOL_SOCKET, SO_ERROR, (void *)&number, &number_size) < 0)
+        return last_error();
+    if (number != 0)
+        return number;
+    if (getpeername(fd, (struct sockaddr *)&peer, &size) == 0)
+        return 0;
+    number = last_error();
+    if (number == NOT_CONNECTED && f->desc && np_short_is_drained(f->desc->desc))
+        return IN_PROGRESS;
+    return number;
+}
+
+static long connect_and_wait(ext_operation *op, PyObject *begin, PyObject *address)
+{
+    FdObject *f = op->fd;
+
+    if (ext_check(op) < 0)
+        return -1;
+    if (f->desc)
+        np_reset(f->desc->desc, NP_WRITE);
+    PyObject *begun = PyObject_CallFunctionObjArgs(begin, address, NULL);
+    long number = begun ? PyLong_AsLong(begun) : -1;
+    Py_XDECREF(begun);
+    while (number == IN_PROGRESS && op->waits) {
+        if (ext_block(op) < 0 || ext_check(op) < 0)
+            return -1;
+        number = connected(f);
+    }
+    return number;
+}
+
+/* connect(begin, address) */
+static PyObject *fd_connect(PyObject *self, PyObject *const *args, Py_ssize_t n)
+{
+    ext_operation op;
+    if (n != 2) {
+        PyErr_SetString(PyExc_TypeError, "connect() takes 2 arguments");
+        return NULL;
+    }
+    if (ext_begin(&op, (FdObject *)self, NP_WRITE, 0) < 0)
+        return NULL;
+    long number = connect_and_wait(&op, args[0], args[1]);
+    ext_end(&op);
+    return PyErr_Occurred() ? NULL : PyLong_FromLong(number);
 }
 
 static bool mode_of(PyObject *arg, int *mode)
@@ -633,6 +715,7 @@ static void fd_dealloc(PyObject *self)
 
 static PyMethodDef methods[] = {
     {"call", FAST(fd_call), METH_FASTCALL, NULL},
+    {"connect", FAST(fd_connect), METH_FASTCALL, NULL},
     {"check", fd_check, METH_O, NULL},
     {"set_deadline", FAST(fd_set_deadline), METH_FASTCALL, NULL},
     {"close", fd_close, METH_NOARGS, NULL},

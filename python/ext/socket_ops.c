@@ -10,6 +10,7 @@
  * events (np_short_is_drained), and messages at which a read of a UNIX stream stops (doubt.h).
  *
  * Nothing large is on the stack while somebody waits: a greenlet's stack is copied. */
+#include "docs_made.h"
 #include "fd.h"
 
 #include <errno.h>
@@ -397,6 +398,29 @@ static PyObject *sock_sendall(PyObject *self, PyObject *const *args, Py_ssize_t 
     return send_with(self, args, n, true);
 }
 
+/* --- deadlines, which may be moved at every operation ---------------------------------------- */
+
+static PyObject *set_deadline(PyObject *self, PyObject *timeout, int modes)
+{
+    FdObject *f = fd_of(self);
+    return f ? ext_set_io_deadline(f, timeout, modes) : NULL;
+}
+
+static PyObject *sock_set_deadline(PyObject *self, PyObject *timeout)
+{
+    return set_deadline(self, timeout, NP_READ | NP_WRITE);
+}
+
+static PyObject *sock_set_read_deadline(PyObject *self, PyObject *timeout)
+{
+    return set_deadline(self, timeout, NP_READ);
+}
+
+static PyObject *sock_set_write_deadline(PyObject *self, PyObject *timeout)
+{
+    return set_deadline(self, timeout, NP_WRITE);
+}
+
 /* --- what the standard class does for us ----------------------------------------------------- */
 
 /* The standard method, called until it does not say BlockingIOError.  flags_at: where its flags
@@ -472,6 +496,9 @@ static PyMethodDef methods[] = {
     {"recv_into", CAST(sock_recv_into), METH_FASTCALL | METH_KEYWORDS, NULL},
     {"send", CAST(sock_send), METH_FASTCALL, NULL},
     {"sendall", CAST(sock_sendall), METH_FASTCALL, NULL},
+    {"set_deadline", sock_set_deadline, METH_O, DOC_SocketBase_set_deadline},
+    {"set_read_deadline", sock_set_read_deadline, METH_O, DOC_SocketBase_set_read_deadline},
+    {"set_write_deadline", sock_set_write_deadline, METH_O, DOC_SocketBase_set_write_deadline},
     {"_accept", sock_accept, METH_VARARGS, NULL},
     {"recvfrom", sock_recvfrom, METH_VARARGS, NULL},
     {"recvfrom_into", CAST(sock_recvfrom_into), METH_VARARGS | METH_KEYWORDS, NULL},
@@ -506,6 +533,30 @@ static bool slot_is_there(PyObject *class)
     return found;
 }
 
+/* What it does for users is what the standard method of the name does; its text is kept for good.
+ */
+static bool document(PyMethodDef *m)
+{
+    PyObject *method = PyObject_GetAttrString(base, m->ml_name);
+    PyObject *text = method ? PyObject_GetAttrString(method, "__doc__") : NULL;
+    Py_XDECREF(method);
+    if (text && text != Py_None)
+        m->ml_doc = PyUnicode_AsUTF8AndSize(text, NULL);
+    return text && !PyErr_Occurred();
+}
+
+static bool add_method(PyObject *class, PyMethodDef *m)
+{
+    if (!m->ml_doc && !document(m))
+        return false;
+    PyObject *descriptor = PyDescr_NewMethod((PyTypeObject *)class, m);
+    if (!descriptor)
+        return false;
+    int rc = PyObject_SetAttrString(class, m->ml_name, descriptor);
+    Py_DECREF(descriptor);
+    return rc == 0;
+}
+
 /* add_socket_methods(class, standard class) */
 static PyObject *add_socket_methods(PyObject *module, PyObject *args)
 {
@@ -522,17 +573,11 @@ static PyObject *add_socket_methods(PyObject *module, PyObject *args)
     }
     if (!slot_is_there(class))
         return NULL;
-    for (PyMethodDef *m = methods; m->ml_name; m++) {
-        PyObject *descriptor = PyDescr_NewMethod((PyTypeObject *)class, m);
-        if (!descriptor)
-            return NULL;
-        int rc = PyObject_SetAttrString(class, m->ml_name, descriptor);
-        Py_DECREF(descriptor);
-        if (rc < 0)
-            return NULL;
-    }
     Py_INCREF(standard_class);
     base = standard_class;
+    for (PyMethodDef *m = methods; m->ml_name; m++)
+        if (!add_method(class, m))
+            return NULL;
     Py_RETURN_NONE;
 }
 

@@ -126,6 +126,9 @@ class DescEngine(Protocol):
     def _set_deadline_at(self, when: int, modes: int) -> None:
         """`set_deadline` with an instant of np_now; NP_NEVER clears."""
 
+    def _short_is_drained(self) -> bool:
+        """np_short_is_drained.  (In C nobody asks for it in Python.)"""
+
     def _for_io(self) -> None:
         """The owner closes it, and nobody need be warned; errors are met in the I/O."""
 

@@ -19,10 +19,11 @@ from __future__ import annotations
 
 import _socket
 import errno
+import socket
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 from netpoll import _api, _errors
 from netpoll._core import ffi, lib
@@ -33,6 +34,8 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 READ, WRITE = lib.NP_READ, lib.NP_WRITE
+
+_IN_PROGRESS = {errno.EINPROGRESS, getattr(errno, "WSAEWOULDBLOCK", errno.EINPROGRESS)}
 
 #: With these flags the standard class does not wait either.
 NEVER_WAITS = getattr(_socket, "MSG_DONTWAIT", 0) | getattr(_socket, "MSG_ERRQUEUE", 0)
@@ -94,6 +97,40 @@ class FD:
                         raise _errors.closed(self.number) from None
                     raise
                 operation.wait()
+
+    def connect(self, begin: Callable[[Any], int], address: Any) -> int:
+        """Connect, and wait until that is done: 0, or the errno of what went wrong.
+
+        :param begin: the standard `connect_ex` of the socket.
+        :raises TimeoutError, DeadlineExceeded, ClosedError: as `call`.
+        """
+        with _Operation(self, WRITE) as operation:
+            self.check(WRITE)
+            if self._desc is not None:
+                with suppress(_errors.PollError):
+                    self._desc.reset(WRITE)
+            number = begin(address)
+            while number in _IN_PROGRESS and self.timeout != 0:
+                operation.wait()
+                self.check(WRITE)
+                number = self._connected()
+            return number
+
+    def _connected(self) -> int:
+        """The errno; EINPROGRESS: we were woken for another reason."""
+        sock = socket.socket(fileno=self.number)
+        try:
+            number = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+            if number == 0:
+                sock.getpeername()
+        except OSError as error:
+            number = error.errno or 0
+        finally:
+            sock.detach()
+        desc = self._desc
+        if number == errno.ENOTCONN and desc is not None and desc._short_is_drained():
+            return errno.EINPROGRESS
+        return number
 
     def check(self, mode: int) -> None:
         """May an operation of the mode go on?

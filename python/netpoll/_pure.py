@@ -436,6 +436,9 @@ class DescBase:
         self._open = False
         lib.np_close(self._d)
 
+    def _short_is_drained(self) -> bool:
+        return bool(lib.np_short_is_drained(self._d))
+
     def _for_io(self) -> None:
         lib.np_errors_are_ready(self._d)
         self._open = False

@@ -99,6 +99,27 @@ class SocketBase(socket.socket):
             receive = super().recvmsg_into
             return self._call(READ, flags, receive, _again(buffers), ancbufsize, flags)
 
+    # Deadlines, which may be moved at every operation.
+
+    def set_deadline(self, timeout: float | None, /) -> None:
+        """Go's SetDeadline: `set_read_deadline` and `set_write_deadline`."""
+        self._fd.set_deadline(timeout, READ | WRITE)
+
+    def set_read_deadline(self, timeout: float | None, /) -> None:
+        """The instant after which operations that receive raise DeadlineExceeded.
+
+        It binds one that is going on, and later ones, until it is moved, by any thread.
+
+        :param timeout: seconds from now; None clears it; 0 or less expires at once.
+        :raises ClosedError: the socket is closed.
+        :raises ValueError: the timeout is NaN.
+        """
+        self._fd.set_deadline(timeout, READ)
+
+    def set_write_deadline(self, timeout: float | None, /) -> None:
+        """The same for operations that send, or connect."""
+        self._fd.set_deadline(timeout, WRITE)
+
 
 def _bytes_of(data: Any) -> memoryview:
     view = memoryview(data)

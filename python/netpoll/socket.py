@@ -42,7 +42,6 @@ from socket import AddressFamily, AddressInfo, MsgFlag, SocketKind  # noqa: F401
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from netpoll import _engine, _errors, _hooks
-from netpoll._api import READ, WRITE
 from netpoll._parking import gate
 
 if TYPE_CHECKING or _engine.PURE:
@@ -61,7 +60,6 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 _NONBLOCK = getattr(_std, "SOCK_NONBLOCK", 0)
 _UNIX = getattr(_std, "AF_UNIX", None)
-_IN_PROGRESS = {errno.EINPROGRESS, getattr(errno, "WSAEWOULDBLOCK", errno.EINPROGRESS)}
 _STREAMS = {_std.AF_INET: 1, getattr(_std, "AF_INET6", _std.AF_INET): 1, _UNIX: 2}
 # As plain numbers: the standard class's properties make enumeration members of them.
 _family_of: Callable[[Any], int] = _socket.socket.family.__get__
@@ -130,25 +128,6 @@ class socket(SocketBase):  # type: ignore[no-redef]
         """What `settimeout` set."""
         return self._fd.timeout
 
-    def set_deadline(self, timeout: float | None, /) -> None:
-        """Go's SetDeadline: `set_read_deadline` and `set_write_deadline`."""
-        self._fd.set_deadline(timeout, READ | WRITE)
-
-    def set_read_deadline(self, timeout: float | None, /) -> None:
-        """The instant after which operations that receive raise DeadlineExceeded.
-
-        It binds one that is going on, and later ones, until it is moved, by any thread.
-
-        :param timeout: seconds from now; None clears it; 0 or less expires at once.
-        :raises ClosedError: the socket is closed.
-        :raises ValueError: the timeout is NaN.
-        """
-        self._fd.set_deadline(timeout, READ)
-
-    def set_write_deadline(self, timeout: float | None, /) -> None:
-        """The same for operations that send, or connect."""
-        self._fd.set_deadline(timeout, WRITE)
-
     # Connections.
 
     def accept(self) -> tuple[socket, Any]:
@@ -174,47 +153,20 @@ class socket(SocketBase):  # type: ignore[no-redef]
     def _connect(self, address: Any) -> int:
         if self._fd.closed:  # the standard class says what is wrong
             return super().connect_ex(address)
-        number: int = self._fd.call(WRITE, 0, self._connection(address))
+        begin = super().connect_ex
+        number: int = self._fd.connect(begin, address)
+        if number == errno.EAGAIN and _family_of(self) == _UNIX and self._fd.timeout != 0:
+            return self._retry(partial(self._fd.connect, begin, address))
         return number
 
-    def _connection(self, address: Any) -> Callable[[], int]:
-        """The operation: it raises BlockingIOError as long as the connection is in progress."""
-        begin = super().connect_ex
-        waits = self._fd.timeout != 0
-        started = False
-
-        def connect() -> int:
-            nonlocal started
-            if started:
-                return self._outcome()
-            number = begin(address)
-            if waits and number == errno.EAGAIN and _family_of(self) == _UNIX:
-                number = self._retry(partial(begin, address))
-            if waits and number in _IN_PROGRESS:
-                started = True
-                raise BlockingIOError(number, os.strerror(number))
-            return number
-
-        return connect
-
-    def _retry(self, begin: Callable[[], int]) -> int:
+    def _retry(self, connect: Callable[[], int]) -> int:
         """The backlog of the peer is full."""
         timeout = self._fd.timeout
         until = None if timeout is None else time.monotonic() + timeout
-        while (number := begin()) == errno.EAGAIN:
+        while (number := connect()) == errno.EAGAIN:
             if until is not None and time.monotonic() >= until:
                 raise TimeoutError("timed out")
             gate().wait(_RETRY)
-            self._fd.check(WRITE)
-        return number
-
-    def _outcome(self) -> int:
-        number = self.getsockopt(_std.SOL_SOCKET, _std.SO_ERROR)
-        if number == 0:
-            try:
-                self.getpeername()
-            except OSError:  # woken for another reason
-                raise BlockingIOError(errno.EINPROGRESS, "not connected yet") from None
         return number
 
     # Files.
