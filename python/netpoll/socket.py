@@ -42,6 +42,7 @@ from socket import AddressFamily, AddressInfo, MsgFlag, SocketKind  # noqa: F401
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from netpoll import _engine, _errors, _hooks
+from netpoll._api import WRITE
 from netpoll._parking import gate
 
 if TYPE_CHECKING or _engine.PURE:
