@@ -25,5 +25,9 @@ PyMODINIT_FUNC PyInit__core(void)
     if (module && (ext_errors_init() < 0 || ext_add_poller_type(module) < 0 ||
                    ext_add_desc_type(module) < 0 || ext_add_turns_types(module) < 0))
         Py_CLEAR(module);
+#ifdef Py_GIL_DISABLED
+    if (module)
+        PyUnstable_Module_SetGIL(module, Py_MOD_GIL_NOT_USED);
+#endif
     return module;
 }
