@@ -73,6 +73,7 @@ static inline void np_mutex_destroy(np_mutex *m)
 
 int np_park_wait(np_atomic32 *word, uint32_t expected);
 void np_unpark(np_atomic32 *word);
+bool np_gets_signals(void);
 void np_yield(void);
 
 #endif
