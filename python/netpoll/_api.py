@@ -181,7 +181,7 @@ class Poller(PollerBase):
 
     def close(self) -> None:
         super().close()
-        for watcher in tuple(self._watchers):
+        for watcher in self._watchers.copy():  # in one step: hubs come and go meanwhile
             watcher.wake()
 
     close.__doc__ = PollerBase.close.__doc__
