@@ -16,6 +16,12 @@
 #include "freethreaded.h"
 #include "netpoll.h"
 
+#ifdef _MSC_VER
+#define EXT_NOINLINE __declspec(noinline)
+#else
+#define EXT_NOINLINE __attribute__((noinline))
+#endif
+
 typedef struct DescObject DescObject;
 
 /* A poller owns the tokens that are parked on it.  For the garbage collector they are found through

@@ -220,7 +220,7 @@ static int collect_owned(TurnsObject *t, PyObject *token)
 
 /* A look at the poller that does not block.  1: done, and there is somebody to run; 0: the hub has
  * to be visited.  Not inlined: what is on the stack at a switch is copied. */
-__attribute__((noinline)) static int look(TurnsObject *t)
+EXT_NOINLINE static int look(TurnsObject *t)
 {
     enum { BATCH = 128 };
     np_token tokens[BATCH];
