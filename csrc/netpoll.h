@@ -45,7 +45,7 @@ extern "C" {
 #define NP_TIMEOUT 2      /* the mode's deadline has passed */
 #define NP_NOT_POLLABLE 3 /* the kernel reported an error and nothing else */
 #define NP_BUSY 4         /* somebody else waits for this mode already */
-#define NP_INTERRUPTED 5  /* a signal arrived, or may have; nothing is lost, call again */
+#define NP_INTERRUPTED 5  /* a signal arrived; nothing is lost, call again */
 #define NP_PARKED 6       /* np_park: the token will come out of np_poll */
 #define NP_AGAIN 7        /* np_resume: not ready and no error: park again */
 
@@ -213,6 +213,11 @@ int np_fdmutex_closed(const np_fdmutex *m);
 
 /* Monotonic nanoseconds, the clock of all deadlines. */
 int64_t np_now(void);
+
+/* The host runs handlers of its own for signals, once a call has returned NP_INTERRUPTED.  From now
+ * on np_wait returns that to the main thread also when one may have come while nobody was looking.
+ */
+void np_look_for_signals(void);
 
 /* Bytes of one descriptor slot in the poll cache. */
 int np_desc_size(void);

@@ -133,6 +133,8 @@ PURE = (
     not HAS_TYPES or sys.implementation.name != "cpython" or os.environ.get("NETPOLL_PURE") == "1"
 )
 
+lib.np_look_for_signals()
+
 if TYPE_CHECKING or PURE:
     from netpoll._hooks import HubToken
     from netpoll._pure import DescBase, PollerBase
