@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import netpoll
 import pytest
@@ -28,25 +29,6 @@ needs_no_gil = pytest.mark.skipif(not FREE_THREADED, reason="this interpreter ha
 def test_importing_it_does_not_bring_the_gil_back() -> None:
     script = "import sys, netpoll; print(sys._is_gil_enabled())"
     assert check_python(script) == "False\n"
-
-
-@needs_no_gil
-def test_a_hubs_queue_belongs_to_its_thread() -> None:
-    green = pytest.importorskip("netpoll.green")
-    if not hasattr(netpoll._core, "Turns") or netpoll._engine.PURE:
-        pytest.skip("the queue in Python is a deque")
-    errors = []
-
-    def trespass(queue: object) -> None:
-        try:
-            queue.turn()  # type: ignore[attr-defined]
-        except RuntimeError as error:
-            errors.append(str(error))
-
-    thread = threading.Thread(target=trespass, args=(green.get_hub().ready,))
-    thread.start()
-    thread.join(LONG)
-    assert errors == ["this belongs to another thread"]
 
 
 def _in_threads(count: int, function: Callable[[int], None]) -> None:
@@ -69,6 +51,27 @@ def _in_threads(count: int, function: Callable[[int], None]) -> None:
         assert not thread.is_alive(), "it hangs"
     if errors:
         raise errors[0]
+
+
+@needs_no_gil
+def test_a_hubs_queue_belongs_to_its_thread() -> None:
+    green = pytest.importorskip("netpoll.green")
+    if netpoll._engine.PURE:
+        pytest.skip("the queue in Python is a deque")
+    errors = []
+
+    def trespass(queue: Any) -> None:
+        with pytest.raises(RuntimeError) as error:
+            queue.turn()
+        errors.append(str(error.value))
+
+    def with_a_hub(number: int) -> None:
+        thread = threading.Thread(target=trespass, args=(green.get_hub().ready,))
+        thread.start()
+        thread.join(LONG)
+
+    _in_threads(1, with_a_hub)  # a hub goes with its thread
+    assert errors == ["this belongs to another thread"]
 
 
 @pytest.mark.rule(9, 17)
