@@ -7,6 +7,7 @@
 WINDOWS := build/windows
 WINDOWS_PYTHON := tests/windows/python.sh $(WINDOWS)
 WINDOWS_CC := x86_64-w64-mingw32-gcc
+WINDOWS_TESTS := $(patsubst tests/windows/%.c,$(WINDOWS)/%.exe,$(wildcard tests/windows/test_*.c))
 WINDOWS_CORE := $(filter-out csrc/posixfd.c csrc/alone.c csrc/backend_epoll.c csrc/backend_kqueue.c csrc/backend_poll.c,\
     $(wildcard csrc/*.c))
 
@@ -18,10 +19,10 @@ test-windows: test-windows-c install-windows
 	tests/windows/ctrl_c.sh $(WINDOWS)
 	$(WINDOWS_PYTHON) -m pytest -p no:cacheprovider $(PYTEST_ARGS)
 
-test-windows-c: $(WINDOWS)/test_iocp.exe
-	tests/windows/wine.sh $(WINDOWS) $<
+test-windows-c: $(WINDOWS_TESTS)
+	@set -e; for test in $^; do echo "$$test"; tests/windows/wine.sh $(WINDOWS) $$test; done
 
-$(WINDOWS)/test_iocp.exe: tests/windows/test_iocp.c $(WINDOWS_CORE) $(C_HEADERS) $(WINDOWS)/.ready
+$(WINDOWS)/%.exe: tests/windows/%.c $(WINDOWS_CORE) $(C_HEADERS) $(WINDOWS)/.ready
 	$(WINDOWS_CC) $(C_STD) $(C_WARN) -D_WIN32_WINNT=0x0602 -O2 -g -Icsrc -o $@ $< $(WINDOWS_CORE) \
 	    -static -lws2_32 -lmswsock
 

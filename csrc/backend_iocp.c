@@ -21,10 +21,6 @@
 #include "interrupt_win32.h"
 #include "iocp_win32.h"
 
-#ifndef CREATE_WAITABLE_TIMER_HIGH_RESOLUTION
-#define CREATE_WAITABLE_TIMER_HIGH_RESOLUTION 0x00000002
-#endif
-
 enum { KEY_AFD, KEY_OVERLAPPED, KEY_WAKE, KEY_TIMER, KEY_INTERRUPT };
 
 /* READ and WRITE have their modes' numbers. */
@@ -87,16 +83,8 @@ static bool post(iocp_kernel *k, ULONG_PTR key)
  * threads in poll the first has it. */
 static void open_timer(iocp_kernel *k)
 {
-    const np_ntapi *nt = np_ntapi_get();
-
-    if (!nt->create_packet)
-        return;
-    k->timer = CreateWaitableTimerExW(NULL, NULL, CREATE_WAITABLE_TIMER_HIGH_RESOLUTION,
-                                      TIMER_MODIFY_STATE | SYNCHRONIZE);
-    if (k->timer && !NT_SUCCESS(nt->create_packet(&k->timer_packet, GENERIC_ALL, NULL))) {
-        CloseHandle(k->timer);
+    if (!np_open_fine_timer(&k->timer, &k->timer_packet))
         k->timer = NULL;
-    }
 }
 
 static void close_timer(iocp_kernel *k)

@@ -23,9 +23,12 @@ const char *np_features(void)
 
 const char *np_features(void)
 {
-    const np_ntapi *nt = np_ntapi_get();
-    if (nt && nt->create_packet)
+    HANDLE timer, packet;
+    if (np_ntapi_get() && np_open_fine_timer(&timer, &packet)) {
+        CloseHandle(packet);
+        CloseHandle(timer);
         return "I/O completion ports, AFD polls, high-resolution timers, SRW locks";
+    }
     return "I/O completion ports, AFD polls, millisecond timeouts, SRW locks";
 }
 #else

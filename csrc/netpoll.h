@@ -291,6 +291,11 @@ int np_report_on_signal(int signum, int fd, int chain);
 /* Monotonic nanoseconds, the clock of all deadlines. */
 int64_t np_now(void);
 
+/* The host runs handlers of its own for signals, once a call has returned NP_INTERRUPTED.  From now
+ * on np_wait returns that to the main thread also when one may have come while nobody was looking.
+ */
+void np_look_for_signals(void);
+
 /* Bytes of one descriptor slot in the poll cache. */
 int np_desc_size(void);
 

@@ -6,6 +6,10 @@
 
 #include "ntapi_win32.h"
 
+#ifndef CREATE_WAITABLE_TIMER_HIGH_RESOLUTION
+#define CREATE_WAITABLE_TIMER_HIGH_RESOLUTION 0x00000002
+#endif
+
 static np_ntapi table;
 static bool complete;
 
@@ -41,6 +45,20 @@ const np_ntapi *np_ntapi_get(void)
     static INIT_ONCE once = INIT_ONCE_STATIC_INIT;
     InitOnceExecuteOnce(&once, load, NULL, NULL);
     return complete ? &table : NULL;
+}
+
+bool np_open_fine_timer(HANDLE *timer, HANDLE *packet)
+{
+    if (!table.create_packet)
+        return false;
+    *timer = CreateWaitableTimerExW(NULL, NULL, CREATE_WAITABLE_TIMER_HIGH_RESOLUTION,
+                                    TIMER_MODIFY_STATE | SYNCHRONIZE);
+    if (!*timer)
+        return false;
+    if (NT_SUCCESS(table.create_packet(packet, GENERIC_ALL, NULL)))
+        return true;
+    CloseHandle(*timer);
+    return false;
 }
 
 /* Only errors that a caller can tell apart have a name of their own. */

@@ -44,6 +44,10 @@ typedef struct np_ntapi {
 /* NULL if this is no Windows that has what is needed. */
 const np_ntapi *np_ntapi_get(void);
 
+/* A high-resolution timer with the packet that brings it into a port: since Windows 10 1803. False:
+ * there is none, here or now. */
+bool np_open_fine_timer(HANDLE *timer, HANDLE *packet);
+
 /* Errors as negated errno values of the C library. */
 int np_errno_of_win32(DWORD error);
 int np_errno_of_status(NTSTATUS status);

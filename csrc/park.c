@@ -14,11 +14,36 @@
 
 #include "sync.h"
 
+#if defined(__linux__)
+#include <sys/syscall.h>
+#include <unistd.h>
+
+bool np_gets_signals(void)
+{
+    return syscall(SYS_gettid) == getpid();
+}
+#elif defined(__NetBSD__)
+#include <lwp.h>
+
+bool np_gets_signals(void)
+{
+    return _lwp_self() == 1;
+}
+#elif !defined(_WIN32)
+#include <pthread.h>
+#ifndef __APPLE__
+#include <pthread_np.h>
+#endif
+
+bool np_gets_signals(void)
+{
+    return pthread_main_np() != 0;
+}
+#endif
+
 #if defined(__linux__) && !defined(NP_PARK_COND)
 #define NP_PARK_BY_KERNEL
 #include <linux/futex.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 static int sleep_on(np_atomic32 *word, uint32_t expected)
 {

@@ -92,6 +92,9 @@ static inline uintptr_t np_thread_id(void)
 int np_park_wait(np_atomic32 *word, uint32_t expected);
 void np_unpark(np_atomic32 *word);
 
+/* park.c: is this the main thread, to which the kernel gives a signal for the process if it can? */
+bool np_gets_signals(void);
+
 /* clock.c: give the processor away once, for the few loops that wait for another thread to leave.
  */
 void np_yield(void);

@@ -170,12 +170,33 @@ static bool follow(np_poller *p, np_waiter *w, int *rc, np_wakes *wakes)
     return true;
 }
 
-static int lead(np_poller *p, np_waiter *w, np_wakes *wakes)
+/* A signal ends a sleep, but one that comes between two sleeps of the same wait tells nobody: a
+ * host that has handlers of its own must look.  Not at once, which would cost whoever drives for
+ * others dearly, but when nothing has happened for so long. */
+enum { SIGNAL_SLICE_NS = 20 * 1000 * 1000 };
+
+static np_atomic32 host_has_handlers;
+
+void np_look_for_signals(void)
+{
+    np_store(&host_has_handlers, 1);
+}
+
+static bool may_have_missed_a_signal(bool slept)
+{
+    return slept && np_load(&host_has_handlers) && np_gets_signals();
+}
+
+static int lead(np_poller *p, np_waiter *w, bool slept, np_wakes *wakes)
 {
     int rc = np_enter(p, wakes);
     if (rc != NP_OK)
         return rc;
-    int events = np_drive(p, &w->driver, INT64_MAX, wakes);
+    bool slice = may_have_missed_a_signal(slept);
+    int64_t until = slice ? np_now() + SIGNAL_SLICE_NS : INT64_MAX;
+    int events = np_drive(p, &w->driver, until, wakes);
+    if (slice && events == 0 && np_now() >= until)
+        return -EINTR;
     return events < 0 ? events : NP_OK;
 }
 
@@ -191,13 +212,17 @@ static int withdraw(np_desc *d, np_side *s, int rc)
 static int park_committed(np_desc *d, np_side *s, np_waiter *w, np_wakes *wakes)
 {
     np_poller *p = d->poller;
+    bool slept = false;
     int rc = 0;
 
     while ((np_load(&w->word) & WORD_DONE) == 0 && rc == 0) {
         if (np_list_empty(&p->drivers))
-            rc = lead(p, w, wakes);
+            rc = lead(p, w, slept, wakes);
+        else if (may_have_missed_a_signal(slept))
+            rc = -EINTR; /* a follower has no slices: the host looks now */
         else if (!follow(p, w, &rc, wakes))
             return 0;
+        slept = true;
     }
     if ((np_load(&w->word) & WORD_DONE) == 0)
         rc = withdraw(d, s, rc);

@@ -302,12 +302,49 @@ def test_close_may_be_called_from_a_signal_handler(
 
     def interrupt() -> None:
         until(lambda: desc.poller.stats().parked_readers == 1, "parked")
+        time.sleep(0.01)
         _interrupt()
 
     helper = threads.spawn(interrupt)
     with pytest.raises(ClosedError):
         desc.wait(READ)
     helper.result()
+
+
+@pytest.mark.rule(13)
+def test_no_signal_is_lost_between_two_sleeps_of_a_thread_that_drives_for_others(
+    threads: Stage, sockets: Sockets, on_signal: Install
+) -> None:
+    """Each event makes the main thread drive or lead anew, and the signal comes just then."""
+    rounds = 60
+    (a, _), (c, d) = sockets.pair(), sockets.pair()
+    desc, busy = threads.open(a), threads.open(c)
+    handled = []
+
+    def handler() -> None:
+        handled.append(len(handled))
+        raise Interruption
+
+    on_signal(handler)
+
+    def annoy() -> None:
+        try:
+            for i in range(rounds):
+                threads.until_parked(readers=2)
+                time.sleep(0.002)
+                d.send(b"x")
+                _interrupt()
+                until(lambda: len(handled) > i, "the handler ran")  # noqa: B023
+        finally:
+            desc.unblock()
+
+    helpers = [threads.spawn(annoy), threads.spawn(read_exactly, busy, rounds + 1)]
+    for _ in range(rounds):
+        with pytest.raises(Interruption):
+            desc.wait(READ)
+    d.send(b"x")
+    for helper in helpers:
+        helper.result()
 
 
 # --- Ctrl-C, each in a process of its own ---------------------------------------------------------

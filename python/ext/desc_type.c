@@ -19,20 +19,40 @@ static PyObject *uninitialised(void)
 
 static void link_to(PollerObject *p, DescObject *d)
 {
+    EXT_LOCK(p);
     d->next = p->descs;
     d->link = &p->descs;
     if (d->next)
         d->next->link = &d->next;
     p->descs = d;
+    EXT_UNLOCK(p);
 }
 
 static void unlink_from_poller(DescObject *d)
 {
-    if (!d->link)
+    if (!d->poller)
         return;
+    EXT_LOCK((PollerObject *)d->poller);
     *d->link = d->next;
     if (d->next)
         d->next->link = d->link;
+    EXT_UNLOCK((PollerObject *)d->poller);
+}
+
+/* NP_BUSY: it is open already. */
+static int open_once(PollerObject *p, DescObject *d, np_fd fd)
+{
+    np_desc *desc = NULL;
+    int rc = NP_BUSY;
+
+    EXT_LOCK(d);
+    if (!d->desc && (rc = np_open(p->poller, fd, &desc)) == NP_OK) {
+        Py_INCREF(p);
+        d->poller = (PyObject *)p;
+        d->desc = desc; /* last: whoever sees it sees the rest */
+    }
+    EXT_UNLOCK(d);
+    return rc;
 }
 
 static int desc_init(PyObject *self, PyObject *args, PyObject *kwargs)
@@ -47,17 +67,14 @@ static int desc_init(PyObject *self, PyObject *args, PyObject *kwargs)
     PollerObject *p = ext_poller(poller);
     if (!p || !ext_fd(number, &fd))
         return -1;
-    if (d->desc) {
-        PyErr_SetString(PyExc_RuntimeError, "a PollDesc is opened once");
-        return -1;
-    }
-    int rc = np_open(p->poller, fd, &d->desc);
+    int rc = open_once(p, d, fd);
     if (rc != NP_OK) {
-        ext_raise_fd(rc, (long long)fd);
+        if (rc == NP_BUSY)
+            PyErr_SetString(PyExc_RuntimeError, "a PollDesc is opened once");
+        else
+            ext_raise_fd(rc, (long long)fd);
         return -1;
     }
-    Py_INCREF(poller);
-    d->poller = poller;
     link_to(p, d);
     return 0;
 }
@@ -102,19 +119,11 @@ static void desc_finalize(PyObject *self)
     PyErr_Restore(type, value, traceback);
 }
 
-/* The token stays the poller's; this is a note of which it was. */
-void ext_set_parked(DescObject *d, int mode, PyObject *token)
-{
-    PyObject *before = d->parked[mode - 1];
-    Py_XINCREF(token);
-    d->parked[mode - 1] = token;
-    Py_XDECREF(before);
-}
-
 static int desc_clear(PyObject *self)
 {
-    ext_set_parked((DescObject *)self, NP_READ, NULL);
-    ext_set_parked((DescObject *)self, NP_WRITE, NULL);
+    DescObject *d = (DescObject *)self;
+    Py_CLEAR(d->parked[0]);
+    Py_CLEAR(d->parked[1]);
     return 0; /* the poller never refers back */
 }
 
@@ -140,6 +149,56 @@ static void desc_dealloc(PyObject *self)
     Py_XDECREF(d->poller);
     ((freefunc)PyType_GetSlot(type, Py_tp_free))(self);
     Py_DECREF(type);
+}
+
+/* --- the note of who is parked --------------------------------------------------------------- */
+
+/* np_park.  While parked the poller owns a reference to the token, and may have given it out before
+ * np_park returns. */
+int ext_park(DescObject *d, int mode, PyObject *token, int flags)
+{
+    PyObject *before = NULL;
+
+    Py_INCREF(token);
+    EXT_LOCK(d);
+    int rc = np_park(d->desc, mode, (np_token)token, flags);
+    if (rc == NP_PARKED) {
+        before = d->parked[mode - 1];
+        Py_INCREF(token);
+        d->parked[mode - 1] = token;
+    }
+    EXT_UNLOCK(d);
+    if (rc != NP_PARKED)
+        Py_DECREF(token);
+    Py_XDECREF(before);
+    return rc;
+}
+
+/* Does the core hold a token for the mode, and was this one the last that was parked? */
+bool ext_still_parked(DescObject *d, int mode, PyObject *token)
+{
+    EXT_LOCK(d);
+    bool parked = d->parked[mode - 1] == token && np_holds_token(d->desc, mode);
+    EXT_UNLOCK(d);
+    return parked;
+}
+
+/* If this token was the last that was parked: it no longer is, and may be withdrawn. */
+void ext_forget_parked(DescObject *d, int mode, PyObject *token, bool cancel)
+{
+    PyObject *note = NULL;
+    np_token withdrawn = 0;
+
+    EXT_LOCK(d);
+    if (d->parked[mode - 1] == token) {
+        note = token;
+        d->parked[mode - 1] = NULL;
+        if (cancel && !np_cancel(d->desc, mode, &withdrawn))
+            withdrawn = 0;
+    }
+    EXT_UNLOCK(d);
+    Py_XDECREF((PyObject *)withdrawn);
+    Py_XDECREF(note);
 }
 
 /* --- waiting --------------------------------------------------------------------------------- */
@@ -242,16 +301,11 @@ static PyObject *desc_wait_thread(PyObject *self, ARGUMENTS)
 
 /* --- schedulers ------------------------------------------------------------------------------ */
 
-/* While parked the poller owns a reference to the token. */
 static PyObject *park(DescObject *d, int mode, PyObject *token, int flags)
 {
-    Py_INCREF(token);
-    int rc = np_park(d->desc, mode, (np_token)token, flags);
-    if (rc == NP_PARKED) {
-        ext_set_parked(d, mode, token);
+    int rc = ext_park(d, mode, token, flags);
+    if (rc == NP_PARKED)
         Py_RETURN_TRUE;
-    }
-    Py_DECREF(token);
     if (rc == NP_OK)
         Py_RETURN_FALSE;
     return ext_raise(d, mode, rc);
@@ -284,8 +338,14 @@ static PyObject *desc_park_flags(PyObject *self, ARGUMENTS)
 
 static PyObject *resume(DescObject *d, int mode, int flags)
 {
-    if (!np_holds_token(d->desc, mode)) /* else somebody else's is parked by now */
-        ext_set_parked(d, mode, NULL);
+    PyObject *note = NULL;
+    EXT_LOCK(d);
+    if (!np_holds_token(d->desc, mode)) { /* else somebody else's is parked by now */
+        note = d->parked[mode - 1];
+        d->parked[mode - 1] = NULL;
+    }
+    EXT_UNLOCK(d);
+    Py_XDECREF(note);
     int rc = np_resume(d->desc, mode, flags);
     if (rc == NP_OK)
         Py_RETURN_TRUE;
@@ -314,12 +374,21 @@ static PyObject *desc_resume_flags(PyObject *self, ARGUMENTS)
     return resume(d, mode, flags);
 }
 
-static PyObject *withdraw(DescObject *d, int mode)
+/* The token given, or without one any that is not a greenlet's in wait. */
+static PyObject *withdraw(DescObject *d, int mode, const PyObject *only)
 {
     np_token token;
-    if (!np_cancel(d->desc, mode, &token))
+
+    EXT_LOCK(d);
+    PyObject *note = d->parked[mode - 1];
+    bool may = only ? note == only : !(note && ext_is_waiter(note));
+    bool withdrawn = may && np_cancel(d->desc, mode, &token);
+    if (withdrawn)
+        d->parked[mode - 1] = NULL;
+    EXT_UNLOCK(d);
+    if (!withdrawn)
         Py_RETURN_FALSE;
-    ext_set_parked(d, mode, NULL);
+    Py_XDECREF(note);
     Py_DECREF((PyObject *)token);
     Py_RETURN_TRUE;
 }
@@ -330,9 +399,7 @@ static PyObject *desc_cancel(PyObject *self, ARGUMENTS)
     int mode;
     if (!mode_argument(d, "cancel", args, n, names, &mode))
         return NULL;
-    if (d->parked[mode - 1] && ext_is_waiter(d->parked[mode - 1])) /* a greenlet in wait */
-        Py_RETURN_FALSE;
-    return withdraw(d, mode);
+    return withdraw(d, mode, NULL);
 }
 
 static PyObject *desc_withdraw(PyObject *self, ARGUMENTS)
@@ -344,9 +411,7 @@ static PyObject *desc_withdraw(PyObject *self, ARGUMENTS)
     if (!ext_arguments(&s, args, n, names, given) || !ext_mode(d, given[0], &mode))
         return NULL;
     REQUIRE_OPENED(d);
-    if (d->parked[mode - 1] != given[1])
-        Py_RETURN_FALSE;
-    return withdraw(d, mode);
+    return withdraw(d, mode, given[1]);
 }
 
 /* --- deadlines ------------------------------------------------------------------------------- */
@@ -414,6 +479,14 @@ static PyObject *desc_close(PyObject *self, PyObject *unused)
     d->closed = true;
     np_close(d->desc);
     Py_RETURN_NONE;
+}
+
+static PyObject *desc_short_is_drained(PyObject *self, PyObject *unused)
+{
+    DescObject *d = (DescObject *)self;
+    (void)unused;
+    REQUIRE_OPENED(d);
+    return PyBool_FromLong(np_short_is_drained(d->desc));
 }
 
 static PyObject *desc_for_io(PyObject *self, PyObject *unused)
@@ -509,6 +582,7 @@ static PyMethodDef methods[] = {
     FAST("_resume", desc_resume_flags, NULL),
     FAST("_withdraw", desc_withdraw, NULL),
     {"_set_deadline_at", desc_set_deadline_at, METH_VARARGS, NULL},
+    {"_short_is_drained", desc_short_is_drained, METH_NOARGS, NULL},
     {"_for_io", desc_for_io, METH_NOARGS, NULL},
     {"_state", desc_state, METH_O, NULL},
     {"_adopt", desc_adopt, METH_VARARGS, NULL},

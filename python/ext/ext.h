@@ -4,7 +4,7 @@
  * subclasses of either (netpoll/_api.py).  Everything keeps to the limited API of Python 3.10.
  *
  * The GIL is held throughout.  What may block gives it back inside the core (module.c sets the
- * hooks), around the blocking part alone.
+ * hooks), around the blocking part alone.  Builds without a GIL: freethreaded.h.
  */
 #ifndef NP_EXT_H
 #define NP_EXT_H
@@ -13,7 +13,14 @@
 #include <Python.h>
 #include <stdbool.h>
 
+#include "freethreaded.h"
 #include "netpoll.h"
+
+#ifdef _MSC_VER
+#define EXT_NOINLINE __declspec(noinline)
+#else
+#define EXT_NOINLINE __attribute__((noinline))
+#endif
 
 typedef struct DescObject DescObject;
 
@@ -22,18 +29,21 @@ typedef struct DescObject DescObject;
  * already, they are not shown to it. */
 typedef struct PollerObject {
     PyObject_HEAD
-    np_poller *poller; /* a reference; NULL before __init__ */
-    DescObject *descs; /* all its DescObjects, borrowed */
-    int polling;       /* threads inside np_poll */
+    EXT_MUTEX                       /* guards descs, and the beginning of poller */
+    EXT_SHARED(np_poller *) poller; /* a reference; NULL before __init__ */
+    DescObject *descs;              /* all its DescObjects, borrowed */
+    EXT_SHARED(int) polling;        /* threads inside np_poll */
 } PollerObject;
 
 struct DescObject {
     PyObject_HEAD
-    DescObject *next, **link; /* in poller->descs */
-    np_desc *desc;            /* a reference; NULL in an object that open() did not make */
-    PyObject *poller;         /* the PollerObject */
-    PyObject *parked[2];      /* by mode: the token parked last and not resumed yet */
-    bool closed;              /* close() was called; else collecting it is worth a warning */
+    EXT_MUTEX /* guards parked together with what np_park made of it */
+        DescObject *next,
+        **link;                 /* in poller->descs, whose mutex guards them */
+    EXT_SHARED(np_desc *) desc; /* a reference; NULL in an object that open() did not make */
+    PyObject *poller;           /* the PollerObject */
+    PyObject *parked[2];        /* by mode: the token parked last and not resumed yet */
+    EXT_SHARED(bool) closed;    /* close() was called; else collecting it is worth a warning */
 };
 
 /* errors.c: raise what a result of the core means, and return NULL. */
@@ -62,7 +72,9 @@ bool ext_arguments(const ext_signature *s, PyObject *const *args, Py_ssize_t n, 
 /* desc_type.c */
 int ext_add_desc_type(PyObject *module);
 bool ext_is_desc(PyObject *object);
-void ext_set_parked(DescObject *d, int mode, PyObject *token);
+int ext_park(DescObject *d, int mode, PyObject *token, int flags);
+bool ext_still_parked(DescObject *d, int mode, PyObject *token);
+void ext_forget_parked(DescObject *d, int mode, PyObject *token, bool cancel);
 /* poller_type.c */
 int ext_add_poller_type(PyObject *module);
 bool ext_is_poller(PyObject *object);

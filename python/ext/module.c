@@ -19,5 +19,9 @@ PyMODINIT_FUNC PyInit__core(void)
                    ext_add_fd_type(module) < 0 || ext_add_socket_methods(module) < 0 ||
                    ext_add_capi(module) < 0))
         Py_CLEAR(module);
+#ifdef Py_GIL_DISABLED
+    if (module)
+        PyUnstable_Module_SetGIL(module, Py_MOD_GIL_NOT_USED);
+#endif
     return module;
 }

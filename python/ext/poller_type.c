@@ -35,12 +35,15 @@ static int poller_init(PyObject *self, PyObject *args, PyObject *kwargs)
 
     if (!PyArg_ParseTupleAndKeywords(args, kwargs, "z:Poller", names, &backend))
         return -1;
-    if (p->poller) {
+    np_poller *made = NULL;
+    int rc = NP_BUSY;
+    EXT_LOCK(p);
+    if (!p->poller && (rc = np_poller_new(backend, &made)) == NP_OK)
+        p->poller = made;
+    EXT_UNLOCK(p);
+    if (rc == NP_BUSY)
         PyErr_SetString(PyExc_RuntimeError, "a Poller is initialised once");
-        return -1;
-    }
-    int rc = np_poller_new(backend, &p->poller);
-    if (rc != NP_OK)
+    else if (rc != NP_OK)
         ext_raise_poller(rc, "no poller");
     return rc == NP_OK ? 0 : -1;
 }

@@ -6,6 +6,8 @@
  *
  * References.  Whoever switches holds the entry, and so the greenlet, until he is switched back to;
  * and he drops nothing before he switches, as a destructor might switch too.
+ *
+ * Threads.  A queue is its hub's, and only the hub's thread takes entries out; others append.
  */
 #include "turns.h"
 
@@ -15,7 +17,7 @@ typedef PyObject *(*get_current_function)(void);
 typedef PyObject *(*switch_function)(PyObject *greenlet, PyObject *args, PyObject *kwargs);
 
 static get_current_function get_current;
-static switch_function switch_to;
+static EXT_SHARED(switch_function) switch_to; /* set last */
 static PyTypeObject *waiter_base;
 
 static _Thread_local TurnsObject *here;
@@ -35,7 +37,7 @@ static bool import_greenlet(void)
 /* Waiters are all of one class of green.py's, so the test against it mostly is one comparison. */
 bool ext_is_waiter(PyObject *object)
 {
-    static PyTypeObject *usual;
+    static EXT_SHARED(PyTypeObject *) usual;
     if (Py_IS_TYPE(object, usual))
         return true;
     if (!PyObject_TypeCheck(object, waiter_base))
@@ -51,49 +53,72 @@ static PyObject **slot(const TurnsObject *t, size_t i)
     return &t->entries[(t->first + i) & (t->capacity - 1)];
 }
 
-/* One slot more than is asked for: for the look, which is out of the queue while it is done. */
-static int reserve(TurnsObject *t)
+/* One slot more than is asked for: for the look, which is out of the queue while it is done.  With
+ * the mutex held; false: out of memory. */
+static bool reserve(TurnsObject *t)
 {
     if (t->count + 1 < t->capacity)
-        return 0;
+        return true;
     size_t capacity = t->capacity ? t->capacity * 2 : 64;
     PyObject **entries = PyMem_Malloc(capacity * sizeof *entries);
-    if (!entries) {
-        PyErr_NoMemory();
-        return -1;
-    }
+    if (!entries)
+        return false;
     for (size_t i = 0; i < t->count; i++)
         entries[i] = *slot(t, i);
     PyMem_Free(t->entries);
     t->entries = entries;
     t->capacity = capacity;
     t->first = 0;
-    return 0;
+    return true;
 }
 
 /* Takes over the reference, whatever comes. */
 static int append_owned(TurnsObject *t, PyObject *entry)
 {
-    if (reserve(t) < 0) {
-        Py_DECREF(entry);
-        return -1;
+    EXT_LOCK(t);
+    bool room = reserve(t);
+    if (room) {
+        *slot(t, t->count) = entry;
+        t->count++;
     }
-    *slot(t, t->count) = entry;
-    t->count++;
-    return 0;
+    EXT_UNLOCK(t);
+    if (room)
+        return 0;
+    Py_DECREF(entry);
+    PyErr_NoMemory();
+    return -1;
+}
+
+/* A new reference, or NULL. */
+static PyObject *take_first(TurnsObject *t)
+{
+    PyObject *entry = NULL;
+
+    EXT_LOCK(t);
+    if (t->count > 0) {
+        entry = *slot(t, 0);
+        t->first = (t->first + 1) & (t->capacity - 1);
+        t->count--;
+    }
+    EXT_UNLOCK(t);
+    return entry;
 }
 
 /* A new reference, or NULL with IndexError. */
 static PyObject *pop_first(TurnsObject *t)
 {
-    if (t->count == 0) {
+    PyObject *entry = take_first(t);
+    if (!entry)
         PyErr_SetString(PyExc_IndexError, "nobody is in the queue");
-        return NULL;
-    }
-    PyObject *entry = *slot(t, 0);
-    t->first = (t->first + 1) & (t->capacity - 1);
-    t->count--;
     return entry;
+}
+
+static size_t entries_in(TurnsObject *t)
+{
+    EXT_LOCK(t);
+    size_t count = t->count;
+    EXT_UNLOCK(t);
+    return count;
 }
 
 static PyObject *turns_append(PyObject *self, PyObject *entry)
@@ -107,12 +132,18 @@ static PyObject *turns_append(PyObject *self, PyObject *entry)
 static PyObject *turns_appendleft(PyObject *self, PyObject *entry)
 {
     TurnsObject *t = (TurnsObject *)self;
-    if (reserve(t) < 0)
-        return NULL;
-    t->first = (t->first + t->capacity - 1) & (t->capacity - 1);
-    t->count++;
-    Py_INCREF(entry);
-    *slot(t, 0) = entry;
+
+    EXT_LOCK(t);
+    bool room = reserve(t);
+    if (room) {
+        t->first = (t->first + t->capacity - 1) & (t->capacity - 1);
+        t->count++;
+        Py_INCREF(entry);
+        *slot(t, 0) = entry;
+    }
+    EXT_UNLOCK(t);
+    if (!room)
+        return PyErr_NoMemory();
     Py_RETURN_NONE;
 }
 
@@ -139,36 +170,38 @@ static PyObject *turns_popleft(PyObject *self, PyObject *unused)
 static PyObject *turns_clear(PyObject *self, PyObject *unused)
 {
     TurnsObject *t = (TurnsObject *)self;
+    PyObject *entry;
     (void)unused;
-    while (t->count > 0) {
-        PyObject *entry = pop_first(t);
-        Py_XDECREF(entry);
-    }
+    while ((entry = take_first(t)) != NULL)
+        Py_DECREF(entry);
     Py_RETURN_NONE;
 }
 
 /* How many times this very entry stands in the queue. */
-static PyObject *turns_count(PyObject *self, PyObject *entry)
+static Py_ssize_t times_in(TurnsObject *t, const PyObject *entry)
 {
-    const TurnsObject *t = (const TurnsObject *)self;
     Py_ssize_t n = 0;
+
+    EXT_LOCK(t);
     for (size_t i = 0; i < t->count; i++)
         n += *slot(t, i) == entry;
-    return PyLong_FromSsize_t(n);
+    EXT_UNLOCK(t);
+    return n;
+}
+
+static PyObject *turns_count(PyObject *self, PyObject *entry)
+{
+    return PyLong_FromSsize_t(times_in((TurnsObject *)self, entry));
 }
 
 static int turns_contains(PyObject *self, PyObject *entry)
 {
-    const TurnsObject *t = (const TurnsObject *)self;
-    for (size_t i = 0; i < t->count; i++)
-        if (*slot(t, i) == entry)
-            return 1;
-    return 0;
+    return times_in((TurnsObject *)self, entry) > 0;
 }
 
 static Py_ssize_t turns_length(PyObject *self)
 {
-    return (Py_ssize_t)((const TurnsObject *)self)->count;
+    return (Py_ssize_t)entries_in((TurnsObject *)self);
 }
 
 /* --- taking turns ---------------------------------------------------------------------------- */
@@ -198,7 +231,7 @@ static int collect_all(TurnsObject *t, const np_token *tokens, int n)
 
 /* A look at the poller that does not block.  1: done, and there is somebody to run; 0: the hub has
  * to be visited.  Not inlined: what is on the stack at a switch is copied. */
-__attribute__((noinline)) static int look(TurnsObject *t)
+EXT_NOINLINE static int look(TurnsObject *t)
 {
     np_poller *poller = ((PollerObject *)t->poller)->poller;
     np_token tokens[BATCH];
@@ -211,10 +244,10 @@ __attribute__((noinline)) static int look(TurnsObject *t)
     if (collect_all(t, tokens, n) < 0)
         return -1;
     if (t->doubts.first &&
-        (t->count ? ext_doubts_look(&t->doubts, n) : ext_doubts_look_at_all(&t->doubts)) &&
+        (entries_in(t) ? ext_doubts_look(&t->doubts, n) : ext_doubts_look_at_all(&t->doubts)) &&
         collect_all(t, tokens, np_take_ready(poller, tokens, BATCH)) < 0)
         return -1;
-    return t->count > 0;
+    return entries_in(t) > 0;
 }
 
 /* Switch to the greenlet of the entry, and come back. */
@@ -240,16 +273,26 @@ static void set_running(TurnsObject *t, WaiterObject *w)
     Py_XDECREF(before);
 }
 
+/* The look goes to the end of the queue: reserve keeps a slot free for it. */
+static void append_look(TurnsObject *t, PyObject *entry)
+{
+    EXT_LOCK(t);
+    *slot(t, t->count) = entry;
+    t->count++;
+    EXT_UNLOCK(t);
+}
+
 static PyObject *take_turn(TurnsObject *t)
 {
+    if (!EXT_CONFINED(t))
+        return NULL;
     set_running(t, NULL); /* it must not outlive its greenlet here */
     PyObject *entry = pop_first(t);
 
     if (entry && entry == t->look) {
         int looked = look(t);
         if (looked != 0) {
-            *slot(t, t->count) = entry; /* reserve keeps the slot free */
-            t->count++;
+            append_look(t, entry);
             entry = looked > 0 ? pop_first(t) : NULL;
         }
     }
@@ -291,7 +334,7 @@ static PyObject *turns_look_at(PyObject *self, PyObject *const *args, Py_ssize_t
         return NULL;
     }
     int alone = PyObject_IsTrue(args[2]);
-    if (alone < 0 || !ext_poller(args[0]))
+    if (alone < 0 || !ext_poller(args[0]) || !EXT_CONFINED(t))
         return NULL;
     PyObject *poller = t->poller, *entry = t->look;
     Py_INCREF(args[0]);
@@ -317,7 +360,7 @@ static PyObject *turns_alarm(PyObject *self, PyObject *arg)
 {
     TurnsObject *t = (TurnsObject *)self;
     int64_t left;
-    if (!ext_timeout(NULL, arg, INT64_MAX, &left))
+    if (!ext_timeout(NULL, arg, INT64_MAX, &left) || !EXT_CONFINED(t))
         return NULL;
     int64_t now = np_now();
     t->alarm = left > INT64_MAX - now ? INT64_MAX : now + left;
@@ -381,14 +424,9 @@ static WaiterObject *current_waiter(const TurnsObject *t)
 static void give_up(DescObject *d, int mode, WaiterObject *w)
 {
     PyObject *type, *value, *traceback;
-    np_token token;
 
     PyErr_Fetch(&type, &value, &traceback);
-    if (d->parked[mode - 1] == (PyObject *)w) {
-        if (np_cancel(d->desc, mode, &token))
-            Py_DECREF((PyObject *)token);
-        ext_set_parked(d, mode, NULL);
-    }
+    ext_forget_parked(d, mode, (PyObject *)w, true);
     PyObject *done = PyObject_CallMethod((PyObject *)w, "replace", NULL);
     if (!done)
         PyErr_WriteUnraisable((PyObject *)w);
@@ -400,11 +438,9 @@ static void give_up(DescObject *d, int mode, WaiterObject *w)
 static int wait_at(TurnsObject *t, DescObject *d, int mode, int flags, WaiterObject *w)
 {
     for (;;) {
-        int rc = np_park(d->desc, mode, (np_token)w, flags);
+        int rc = ext_park(d, mode, (PyObject *)w, flags);
         if (rc != NP_PARKED)
             return rc;
-        Py_INCREF(w); /* the poller's */
-        ext_set_parked(d, mode, (PyObject *)w);
         do {
             PyObject *back = take_turn(t);
             if (!back) {
@@ -414,10 +450,9 @@ static int wait_at(TurnsObject *t, DescObject *d, int mode, int flags, WaiterObj
             Py_DECREF(back);
             /* Somebody may have switched here for no reason of ours.  What the core holds is ours
              * only while it is the last that was parked. */
-        } while (d->parked[mode - 1] == (PyObject *)w && np_holds_token(d->desc, mode));
+        } while (ext_still_parked(d, mode, (PyObject *)w));
         set_running(t, w);
-        if (d->parked[mode - 1] == (PyObject *)w)
-            ext_set_parked(d, mode, NULL);
+        ext_forget_parked(d, mode, (PyObject *)w, false);
         rc = np_resume(d->desc, mode, flags);
         if (rc != NP_AGAIN)
             return rc;
@@ -569,9 +604,11 @@ static PyType_Spec waiter_spec = {
 static PyObject *turns_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 {
     PyObject *self = PyType_GenericNew(type, args, kwargs);
-    if (self) {
-        ((TurnsObject *)self)->alarm = INT64_MAX;
-        ext_doubts_init(&((TurnsObject *)self)->doubts);
+    TurnsObject *t = (TurnsObject *)self;
+    if (t) {
+        t->alarm = INT64_MAX;
+        ext_doubts_init(&t->doubts);
+        EXT_OWN(t);
     }
     return self;
 }
@@ -591,10 +628,9 @@ static int turns_traverse(PyObject *self, visitproc visit, void *arg)
 static int turns_gc_clear(PyObject *self)
 {
     TurnsObject *t = (TurnsObject *)self;
-    while (t->count > 0) {
-        PyObject *entry = pop_first(t);
-        Py_XDECREF(entry);
-    }
+    PyObject *entry;
+    while ((entry = take_first(t)) != NULL)
+        Py_DECREF(entry);
     Py_CLEAR(t->poller);
     Py_CLEAR(t->look);
     Py_CLEAR(t->running);

@@ -72,18 +72,20 @@ class PollDesc(DescBase):
     ) -> None:
         self.close()
 
+    # Also at the end of the interpreter, when the module's globals are gone.
     def __repr__(self) -> str:
+        name = f"netpoll.{type(self).__name__}"
         if self.closed:
-            return f"<{_name(self)} fd={self.fd} closed>"
-        return f"<{_name(self)} fd={self.fd} open{self._show(READ)}{self._show(WRITE)}>"
+            return f"<{name} fd={self.fd} closed>"
+        return f"<{name} fd={self.fd} open{self._show(1, 'read')}{self._show(2, 'write')}>"
 
-    def _show(self, mode: int) -> str:
+    def _show(self, mode: int, called: str) -> str:
         left = self.deadline(mode)
         facts = [self._state(mode)]
         if left is not None:
             facts.append(f"deadline in {left:.3f} s" if left > 0 else "deadline exceeded")
         text = ", ".join(fact for fact in facts if fact)
-        return f"; {_errors.MODE_NAMES[mode]}: {text}" if text else ""
+        return f"; {called}: {text}" if text else ""
 
 
 class Poller(PollerBase):
@@ -184,7 +186,7 @@ class Poller(PollerBase):
 
     def close(self) -> None:
         super().close()
-        for watcher in tuple(self._watchers):
+        for watcher in self._watchers.copy():  # in one step: hubs come and go meanwhile
             watcher.wake()
 
     close.__doc__ = PollerBase.close.__doc__
@@ -201,16 +203,16 @@ class Poller(PollerBase):
         self.close()
 
     def __repr__(self) -> str:
-        state = "closed" if self.closed else f"{self.stats().open} descriptors"
-        return f"<{_name(self)} {self.backend}, {state}>"
+        state = "closed" if self.closed else f"{self._counters()[0]} descriptors"
+        return f"<netpoll.{type(self).__name__} {self.backend}, {state}>"
 
-    def __del__(self) -> None:
+    def __del__(self, _warn: Callable[..., None] = warnings.warn) -> None:
         try:
             done = self.closed or self._implicit
         except (AttributeError, RuntimeError):  # the constructor did not come to its end
             return
         if not done:
-            warnings.warn(f"unclosed {self!r}", ResourceWarning, source=self, stacklevel=2)
+            _warn(f"unclosed {self!r}", ResourceWarning, source=self, stacklevel=2)
 
 
 def _adopt_poller(address: int) -> Poller:

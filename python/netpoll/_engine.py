@@ -28,6 +28,7 @@ from __future__ import annotations
 
 import os
 import sys
+import sysconfig
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -127,7 +128,7 @@ class DescEngine(Protocol):
         """`set_deadline` with an instant of np_now; NP_NEVER clears."""
 
     def _short_is_drained(self) -> bool:
-        """np_short_is_drained.  (In C nobody asks for it in Python.)"""
+        """np_short_is_drained."""
 
     def _for_io(self) -> None:
         """The owner closes it, and nobody need be warned; errors are met in the I/O."""
@@ -153,6 +154,11 @@ HAS_TYPES = hasattr(_core, "PollerBase") and hasattr(_core, "DescBase")
 PURE = (
     not HAS_TYPES or sys.implementation.name != "cpython" or os.environ.get("NETPOLL_PURE") == "1"
 )
+
+lib.np_look_for_signals()
+
+# The FD in C relies on the GIL; that in Python has a lock.
+PURE_SOCKETS = PURE or bool(sysconfig.get_config_var("Py_GIL_DISABLED"))
 
 if TYPE_CHECKING or PURE:
     from netpoll._hooks import HubToken

@@ -17,7 +17,7 @@ import math
 import time
 import warnings
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from netpoll import _errors, _hooks
@@ -457,12 +457,12 @@ class DescBase:
             return "parked"
         return "ready" if lib.np_is_ready(self._d, mode) else ""
 
-    def __del__(self) -> None:
+    def __del__(self, _warn: Callable[..., None] = warnings.warn) -> None:
         if not self._open:
             return
         try:
             if self._unclosed():
-                warnings.warn(f"unclosed {self!r}", ResourceWarning, source=self, stacklevel=2)
+                _warn(f"unclosed {self!r}", ResourceWarning, source=self, stacklevel=2)
         finally:  # the warning may be an error
             self.close()
 

@@ -376,7 +376,7 @@ class Greenlet(greenlet.greenlet, Generic[T]):
         self._call: Callable[[], T] | None = call
         self._netpoll = _Waiter(hub, self)
         self._joiners: deque[_Waiter] = deque()
-        self._collectors = 0  # those in get()
+        self._collectors: deque[None] = deque()  # one for each in get(): a count, in any thread
         self._error: BaseException | None = None
         self._done = False
 
@@ -418,8 +418,10 @@ class Greenlet(greenlet.greenlet, Generic[T]):
             if not self._done:
                 waiter.hub.ready.turn()
         finally:
-            if waiter in self._joiners:
+            try:
                 self._joiners.remove(waiter)
+            except ValueError:  # it was woken: by another thread perhaps, and just now
+                pass
             if timer is not None:
                 waiter.hub.drop_timer(timer)
             waiter.replace()
@@ -430,11 +432,11 @@ class Greenlet(greenlet.greenlet, Generic[T]):
         Of one that was killed the result is the GreenletExit.  An exception that comes up while
         somebody is in `get` counts as collected: it is not printed.
         """
-        self._collectors += 1
+        self._collectors.append(None)
         try:
             self.join()
         finally:
-            self._collectors -= 1
+            self._collectors.pop()
         if self._error is not None:
             raise self._error
         return self._value

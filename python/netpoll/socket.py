@@ -45,7 +45,7 @@ from netpoll import _engine, _errors, _hooks
 from netpoll._api import WRITE
 from netpoll._parking import gate
 
-if TYPE_CHECKING or _engine.PURE:
+if TYPE_CHECKING or _engine.PURE_SOCKETS:
     from netpoll._fd import FD
     from netpoll._pure_socket import SocketBase
 else:

@@ -275,6 +275,12 @@ void np_unpark(np_atomic32 *word)
     ex_trace("np_unpark: nobody sleeps there");
 }
 
+/* That is about signals between two sleeps, which are not explored. */
+bool np_gets_signals(void)
+{
+    return false;
+}
+
 void np_yield(void)
 {
     static const ex_site site = {"clock", 0, "np_yield"};

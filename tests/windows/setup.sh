@@ -26,8 +26,8 @@ install_missing() {
         exit 1
     fi
     export DEBIAN_FRONTEND=noninteractive
-    apt-get update -qq
-    apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+    apt-get -o Acquire::Retries=3 update -qq
+    apt-get -o Acquire::Retries=3 install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
 }
 
 unpack_python() {
@@ -64,10 +64,14 @@ install_wheels() {
         --platform win_amd64 --python-version "$WINDOWS_PYTHON" --only-binary=:all: $pins colorama
 }
 
+# Whole, or not at all: a prefix that was cut off half-way is made anew.
 make_prefix() {
-    export WINEPREFIX=$folder/prefix WINEDEBUG=-all WINEDLLOVERRIDES='mscoree,mshtml='
-    wineboot -i >/dev/null 2>&1
-    wine reg add 'HKCU\Software\Wine' /v Version /d win10 /f >/dev/null
+    export WINEPREFIX=$folder/prefix.new WINEDEBUG=-all WINEDLLOVERRIDES='mscoree,mshtml='
+    rm -rf "$WINEPREFIX"
+    timeout 300 wineboot -i >/dev/null 2>&1
+    timeout 300 wine reg add 'HKCU\Software\Wine' /v Version /d win10 /f >/dev/null
+    timeout 60 wineserver -w # it writes the registry when it ends
+    mv "$WINEPREFIX" "$folder/prefix"
 }
 
 mkdir -p "$folder"

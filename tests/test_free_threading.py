@@ -1,0 +1,196 @@
+"""What several threads share has to hold together without the GIL too; and the audit in
+docs/freethreading.md names all of it."""
+
+from __future__ import annotations
+
+import ast
+import gc
+import random
+import re
+import sysconfig
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import netpoll
+import pytest
+from netpoll import READ, WRITE, BusyError, ClosedError, Poller
+from support import LONG, Sockets, check_python, drain
+
+ROOT = Path(__file__).parent.parent
+FREE_THREADED = bool(sysconfig.get_config_var("Py_GIL_DISABLED"))
+
+needs_no_gil = pytest.mark.skipif(not FREE_THREADED, reason="this interpreter has a GIL")
+
+
+@needs_no_gil
+def test_importing_it_does_not_bring_the_gil_back() -> None:
+    script = "import sys, netpoll; print(sys._is_gil_enabled())"
+    assert check_python(script) == "False\n"
+
+
+def _in_threads(count: int, function: Callable[[int], None]) -> None:
+    """All start together; what one raises is raised."""
+    barrier = threading.Barrier(count)
+    errors: list[BaseException] = []
+
+    def run(number: int) -> None:
+        barrier.wait(LONG)
+        try:
+            function(number)
+        except BaseException as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=run, args=(n,)) for n in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(3 * LONG)
+        assert not thread.is_alive(), "it hangs"
+    if errors:
+        raise errors[0]
+
+
+@needs_no_gil
+def test_a_hubs_queue_belongs_to_its_thread() -> None:
+    green = pytest.importorskip("netpoll.green")
+    if netpoll._engine.PURE:
+        pytest.skip("the queue in Python is a deque")
+    errors = []
+
+    def trespass(queue: Any) -> None:
+        with pytest.raises(RuntimeError) as error:
+            queue.turn()
+        errors.append(str(error.value))
+
+    def with_a_hub(number: int) -> None:
+        thread = threading.Thread(target=trespass, args=(green.get_hub().ready,))
+        thread.start()
+        thread.join(LONG)
+
+    _in_threads(1, with_a_hub)  # a hub goes with its thread
+    assert errors == ["this belongs to another thread"]
+
+
+@pytest.mark.rule(9, 17)
+def test_descriptors_come_and_go_on_one_poller_from_many_threads(
+    poller: Poller, sockets: Sockets
+) -> None:
+    """The list that a poller has of its descriptors, beside the garbage collector that walks it."""
+    pairs = [sockets.pair() for _ in range(8)]
+
+    def open_and_drop(number: int) -> None:
+        for i in range(300):
+            desc = poller.open(pairs[number][0])
+            desc.park(READ, [desc])  # a cycle, which only the collector takes apart
+            if i % 3:
+                desc.cancel(READ)
+            desc.close()
+            if number == 0 and i % 30 == 0:
+                gc.collect()
+
+    _in_threads(len(pairs), open_and_drop)
+    poller.poll(0)
+    assert poller.stats().open == 0
+
+
+@pytest.mark.rule(2, 17)
+def test_each_token_comes_out_or_is_withdrawn_exactly_once_whoever_does_it(
+    poller: Poller, sockets: Sockets
+) -> None:
+    """Threads that share two descriptors, and know nothing of each other."""
+    a, b = sockets.pair()
+    descs = poller.open(a), poller.open(b)
+    parked: list[list[int]] = [[] for _ in range(4)]
+    out: list[list[int]] = [[] for _ in range(4)]
+    withdrawn = [0] * 4
+
+    def meddle(number: int, chance: random.Random, token: int) -> None:
+        desc, mode, what = chance.choice(descs), chance.choice((READ, WRITE)), chance.random()
+        if what < 0.5:
+            if desc.park(mode, token):
+                parked[number].append(token)
+        elif what < 0.7:
+            out[number] += poller.poll(0)
+        elif what < 0.8:
+            desc.resume(mode)
+        elif what < 0.9:
+            withdrawn[number] += desc.cancel(mode)
+        elif what < 0.91:
+            gc.collect(0)
+        else:
+            chance.choice((a, b)).send(b"x")
+            drain(chance.choice((a, b)).fileno())
+
+    def work(number: int) -> None:
+        chance = random.Random(number)
+        for i in range(1500):
+            with suppress(BusyError, ClosedError):
+                meddle(number, chance, number * 10_000 + i)
+            if (number, i) == (3, 1400):
+                descs[0].unblock()
+
+    _in_threads(4, work)
+    poller.close()
+    with pytest.raises(ClosedError) as closed:
+        poller.poll(0)
+    came = [token for tokens in (*out, closed.value.tokens) for token in tokens]
+    went_in = [token for tokens in parked for token in tokens]
+    assert len(went_in) > 100
+    assert len(came) == len(set(came)), "one came out twice"
+    assert set(came) <= set(went_in), "one was never parked"
+    assert len(went_in) == len(came) + sum(withdrawn), "one was lost"
+
+
+# --- the audit ------------------------------------------------------------------------------------
+
+
+TABLES = {"PyMethodDef", "PyGetSetDef", "PyMemberDef", "PyType_Slot", "PyType_Spec", "PyModuleDef"}
+
+
+def _variables_in_c() -> set[str]:
+    """Variables that outlive a call, without constants and tables that nobody writes to."""
+    found = set()
+    for path in (ROOT / "python" / "ext").glob("*.c"):
+        text = re.sub(r"/\*.*?\*/", "", path.read_text(encoding="utf-8"), flags=re.DOTALL)
+        text = re.sub(r"EXT_SHARED\(([^)]*)\)", r"\1", text)
+        for line in re.findall(r"^\s*static ([^;{}()=]*)[;=]", text, re.MULTILINE):
+            words = re.findall(r"\w+", line)
+            if "const" in words or words[0] in TABLES or words[-1] == "names":
+                continue
+            found.update(
+                f"{path.name}: {re.findall(r'[a-z_]+', one)[-1]}" for one in line.split(",")
+            )
+    return found
+
+
+def _variables_in_python() -> set[str]:
+    """Names of modules that a function assigns to, here or from another module."""
+    found = set()
+    for path in (ROOT / "python" / "netpoll").glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Global):
+                found.update(f"{path.name}: {name}" for name in node.names)
+            elif isinstance(node, ast.Assign):
+                for target in node.targets:
+                    if (
+                        isinstance(target, ast.Attribute)
+                        and isinstance(target.value, ast.Name)
+                        and target.value.id == "_hooks"
+                    ):
+                        found.add(f"_hooks.py: {target.attr}")
+    return found
+
+
+def test_the_audit_names_everything_that_threads_share() -> None:
+    audit = (ROOT / "docs" / "freethreading.md").read_text(encoding="utf-8")
+    named = {
+        f"{file}: {name}"
+        for file, names in re.findall(r"^\| `(\w+\.\w+)` \| ([^|]*) \|", audit, re.MULTILINE)
+        for name in re.findall(r"`(\w+)`", names)
+    }
+    shared = _variables_in_c() | _variables_in_python()
+    assert len(shared) > 12, shared
+    assert sorted(shared - named) == [], "not in docs/freethreading.md"
