@@ -484,4 +484,136 @@ BUGS = (
         "wakes_reach_a_childs_threads",
         (("poller.c", "    wakes->raise = wakes->raise || np_load(&p->pending);\n", ""),),
     ),
+    Bug(
+        "freed_before_the_last_waiter_left",
+        "a closed slot goes back with the first handle that is dropped, under the one of a waiter",
+        "the_last_handle_goes_under_a_waiter",
+        (
+            (
+                "open.c",
+                "    np_poller_ref(p);\n    if (np_dec(&d->refs) == 1) {",
+                "    np_poller_ref(p);\n    if (np_dec(&d->refs) > 0 && d->fdseq == fdseq) {",
+            ),
+            ("open.c", "        if (d->fdseq == fdseq && np_load(&d->refs) == 0)\n", ""),
+            (
+                "open.c",
+                "    if (np_load(&d->refs) == 0)\n        free_slot(d);",
+                "    free_slot(d);",
+            ),
+        ),
+    ),
+    Bug(
+        "first_look_keeps_anothers_wake",
+        "np_poll's look before it gives the host's lock back drains a wake that was a thread's, and sleeps",
+        "a_first_look_takes_no_threads_wake",
+        (
+            (
+                "poller.c",
+                "        np_hand_over(p, &wakes); /* what the first look drained may have been for another driver */\n",
+                "",
+            ),
+        ),
+    ),
+    Bug(
+        "epoll_hangup_is_the_readers_alone",
+        "who waits to write is not told that the peer is gone",
+        "a_hangup_is_for_both",
+        (("backend_epoll.c", "(EPOLLOUT | EPOLLHUP | EPOLLERR)", "(EPOLLOUT | EPOLLERR)"),),
+    ),
+    Bug(
+        "poll_hangup_is_the_readers_alone",
+        "the same, on the poll backend",
+        "a_hangup_is_for_both",
+        (("backend_poll.c", "(POLLERR | POLLHUP | POLLNVAL)", "(POLLERR | POLLNVAL)"),),
+    ),
+    Bug(
+        "kqueue_eof_is_the_readers_alone",
+        "the same, on kqueue, where EV_EOF on the reader's filter may be all that comes",
+        "a_hangup_is_for_both",
+        (("backend_kqueue.c", "    if (ev->flags & EV_EOF)\n        modes |= NP_WRITE;\n", ""),),
+    ),
+    Bug(
+        "kqueue_believes_its_table",
+        "a number that was closed underneath counts as registered",
+        "a_number_closed_underneath",
+        (
+            (
+                "backend_kqueue.c",
+                "    return still_registered(k, fd);\n}\n\nstatic void remember",
+                "    return k->size > (uint32_t)fd;\n}\n\nstatic void remember",
+            ),
+        ),
+    ),
+    Bug(
+        "kqueue_wake_stays",
+        "the user event is not cleared: whoever comes is woken again, for ever",
+        "two_threads_drive_in_turn",
+        (("backend_kqueue.c", "EVFILT_USER, EV_ADD | EV_CLEAR", "EVFILT_USER, EV_ADD"),),
+    ),
+    Bug(
+        "kqueue_nest_never_looks_again",
+        "fileno() stays readable for what is over",
+        "an_outer_loop_misses_no_event",
+        (("backend_kqueue.c", "    nest_look_again(k);\n    return n", "    return n"),),
+    ),
+    Bug(
+        "kqueue_timer_changed_in_place",
+        "the nest's timer is taken out and not set anew",
+        "an_outer_loop_misses_no_deadline",
+        (
+            (
+                "backend_kqueue.c",
+                "    if (when) {\n        change",
+                "    if (!when) {\n        change",
+            ),
+        ),
+    ),
+    Bug(
+        "kqueue_child_closes_a_stranger",
+        "a forked child, which has no kqueue, closes the number that it had",
+        "a_child_closes_an_unused_poller",
+        (
+            (
+                "backend_kqueue.c",
+                "    wake_close(k);\n    if (k->owner == getpid())\n",
+                "    wake_close(k);\n",
+            ),
+        ),
+    ),
+    Bug(
+        "closing_state_not_seq_cst",
+        "the closed state may stay in the store buffer while the wakers' count is read",
+        "wake_against_a_closing_empty_poller",
+        (
+            (
+                "poller.c",
+                "np_store(&p->state, STATE_CLOSED);",
+                "np_store_weak(&p->state, STATE_CLOSED);",
+            ),
+        ),
+    ),
+    Bug(
+        "drained_store_not_seq_cst",
+        "raised may seem set to a waker while the driver that drained it looks at pending",
+        "a_threads_wake_hides_no_other",
+        (
+            (
+                "thread.c",
+                "        np_store(&p->raised, 0);",
+                "        np_store_weak(&p->raised, 0);",
+            ),
+        ),
+    ),
+    Bug(
+        "renewed_state_not_seq_cst",
+        "a child's poller may seem not renewed to a waker while pending is read",
+        "wakes_reach_a_childs_threads",
+        (
+            (
+                "poller.c",
+                "    np_store(&p->state, STATE_OPEN);\n    wakes->raise",
+                "    np_store_weak(&p->state, STATE_OPEN);\n    wakes->raise",
+            ),
+        ),
+    ),
 )
