@@ -616,4 +616,102 @@ BUGS = (
             ),
         ),
     ),
+    Bug(
+        "hangup_not_remembered",
+        "an event's being the last one is not told to who takes a short read for drained",
+        "a_hangup_behind_a_byte",
+        (("desc.c", "(event->last ? (uint32_t)INFO_LAST : 0)", "0u"),),
+    ),
+    Bug(
+        "hangup_remembered_late",
+        "the reader is woken first, and INFO_LAST set afterwards",
+        "a_hangup_that_another_collects",
+        (
+            ("desc.c", "(event->last ? (uint32_t)INFO_LAST : 0)", "0u"),
+            (
+                "desc.c",
+                "            unblock_locked(np_side_of(d, mode), true, wakes);\n}",
+                "            unblock_locked(np_side_of(d, mode), true, wakes);\n"
+                "    set_info(d, event->last ? (uint32_t)INFO_LAST : 0, 0);\n}",
+            ),
+        ),
+    ),
+    Bug(
+        "last_event_not_seen",
+        "epoll's hang-up counts as readiness and no more",
+        "a_hangup_behind_a_byte",
+        (
+            (
+                "backend_epoll.c",
+                "(EPOLLRDHUP | EPOLLHUP | EPOLLERR | EPOLLPRI)) != 0",
+                "(EPOLLPRI)) != 0",
+            ),
+        ),
+    ),
+    Bug(
+        "user_overtakes_the_queue",
+        "who unlocks does not look whether others queue",
+        "users_are_served_one_at_a_time",
+        (("fdmutex.c", "        if (old & QUEUED(mode))\n            return NP_BUSY;\n", ""),),
+    ),
+    Bug(
+        "queued_behind_nobody",
+        "who finds the mode locked queues, though it was unlocked meanwhile",
+        "users_are_served_one_at_a_time",
+        (("fdmutex.c", "if (old & LOCKED(mode) && !(old & CLOSED) && np_cas(", "if (np_cas("),),
+    ),
+    Bug(
+        "queue_bit_stays",
+        "the queue is empty, and whoever unlocks goes on handing over to nobody",
+        "users_are_served_one_at_a_time",
+        (
+            (
+                "fdmutex.c",
+                "while (!np_cas(word, old, old & ~QUEUED(mode)));",
+                "while (!np_cas(word, old, old));",
+            ),
+        ),
+    ),
+    Bug(
+        "both_modes_one_lock",
+        "a reader keeps the writer out",
+        "readers_do_not_keep_writers",
+        (
+            (
+                "fdmutex.c",
+                "#define LOCKED(mode) ((uint32_t)(mode) << 1)",
+                "#define LOCKED(mode) (mode ? 6u : 0u)",
+            ),
+        ),
+    ),
+    Bug(
+        "number_given_back_under_users",
+        "whoever leaves after a close gives the number back, though others are inside",
+        "close_twice_under_users",
+        (("fdmutex.c", "next & CLOSED && next < REFERENCE ?", "next & CLOSED ?"),),
+    ),
+    Bug(
+        "close_holds_no_reference",
+        "the number may go while close still ends the waits",
+        "close_ends_users_and_queue",
+        (
+            (
+                "fdmutex.c",
+                "np_cas(word, old, (old | CLOSED) + REFERENCE)",
+                "np_cas(word, old, old | CLOSED)",
+            ),
+        ),
+    ),
+    Bug(
+        "users_enter_after_close",
+        "the lock does not look whether it is closed",
+        "close_twice_under_users",
+        (
+            (
+                "fdmutex.c",
+                "            return NP_CLOSED;\n        if (old & LOCKED(mode))",
+                "            (void)old;\n        if (old & LOCKED(mode))",
+            ),
+        ),
+    ),
 )

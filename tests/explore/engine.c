@@ -396,10 +396,9 @@ void ex_become_only_actor(void)
 
 static void print_line(const ex_site *site, const char *text)
 {
-    const char *file = site ? strrchr(site->file, '/') : NULL;
     char where[64] = "";
     if (site)
-        snprintf(where, sizeof where, "%s:%d", file ? file + 1 : site->file, site->line);
+        snprintf(where, sizeof where, "%s:%d", ex_file_name(site->file), site->line);
     printf("%5d  %-10s %-20s %s\n", search.depth, ex_self < 0 ? "-" : ex_actors[ex_self].name,
            where, text);
 }
@@ -650,10 +649,22 @@ static bool matches(const char *list, const char *name)
 static const char *const BACKENDS[] = {"epoll", "kqueue", "poll"};
 enum { BACKEND_COUNT = sizeof BACKENDS / sizeof *BACKENDS };
 
+/* Of both tables, one after the other. */
+static const scenario *after(const scenario *s)
+{
+    static const scenario *table;
+    if (!s)
+        table = scenarios;
+    s = s ? s + 1 : scenarios;
+    if (!s->name && table == scenarios)
+        s = table = user_scenarios;
+    return s->name ? s : NULL;
+}
+
 static int replay(const char *which, const char *schedule_text)
 {
     const char *slash = strchr(which, '/');
-    for (const scenario *s = scenarios; slash && s->name; s++)
+    for (const scenario *s = NULL; slash && (s = after(s)) != NULL;)
         if (strncmp(s->name, which, (size_t)(slash - which)) == 0 && s->name[slash - which] == 0 &&
             read_schedule(schedule_text)) {
             static char backend[24];
@@ -693,7 +704,7 @@ int main(int argc, char **argv)
     catch_faults();
     for (int i = 1; i < argc; i++) {
         if (strcmp(argv[i], "--list") == 0) {
-            for (const scenario *s = scenarios; s->name; s++)
+            for (const scenario *s = NULL; (s = after(s)) != NULL;)
                 printf("%-34s %s\n", s->name, s->what);
             return 0;
         }
@@ -724,12 +735,13 @@ int main(int argc, char **argv)
             return usage();
     }
     uint64_t ran = 0;
-    for (const scenario *s = scenarios; s->name; s++)
+    for (const scenario *s = NULL; (s = after(s)) != NULL;)
         for (int b = 0; b < BACKEND_COUNT; b++) {
             ex_backend = BACKENDS[b];
             bool is_kqueue = strcmp(ex_backend, "kqueue") == 0;
             if (!matches(only, s->name) || (backend && strcmp(backend, ex_backend) != 0) ||
-                (s->flags & NOT_ON_KQUEUE && is_kqueue) || number++ % parts != part)
+                (s->flags & NOT_ON_KQUEUE && is_kqueue) || (s->flags & ONE_BACKEND && b > 0) ||
+                number++ % parts != part)
                 continue;
             ran++;
             if (!examine_both(s, budget, floor) && ++failed && first_only)

@@ -5,6 +5,7 @@
  *   kernel.c    a kernel in miniature: epoll, poll, eventfd, timerfd, sockets
  *   kqueue.c    ... and kqueue
  *   scenarios.c who does what, and what must hold at the end
+ *   users.c     ... of those who do I/O with a lock of their own
  *   explore.py  builds it, plants the bugs, spends the time
  *
  * An actor gives up control just before each operation that others can see (ex_point), so between
@@ -17,6 +18,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "sync.h"
 
@@ -38,19 +40,26 @@ typedef struct scenario {
 
 enum {
     NOT_ON_KQUEUE = 1, /* it cannot happen there */
-    OWN_HOOKS = 2      /* the scenario sets the host's hooks itself */
+    OWN_HOOKS = 2,     /* the scenario sets the host's hooks itself */
+    ONE_BACKEND = 4    /* the kernel has no part in it */
 };
 
-extern const scenario scenarios[];
+extern const scenario scenarios[], user_scenarios[];
 extern const char *ex_backend; /* of this search */
 extern bool ex_hooks;          /* the host has a global lock: np_poll looks twice */
 extern bool ex_polled;         /* np_poll was called in this search */
 
 _Noreturn void ex_fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
+static inline const char *ex_file_name(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return slash ? slash + 1 : path;
+}
+
 #define EXPECT(condition)                                                                          \
     do {                                                                                           \
         if (!(condition))                                                                          \
-            ex_fail("scenarios.c:%d: not true: %s", __LINE__, #condition);                         \
+            ex_fail("%s:%d: not true: %s", ex_file_name(__FILE__), __LINE__, #condition);          \
     } while (0)
 void ex_note(const char *format, ...) __attribute__((format(printf, 1, 2))); /* in the trace */
 

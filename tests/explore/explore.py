@@ -29,7 +29,7 @@ HERE = ROOT / "tests" / "explore"
 CSRC = ROOT / "csrc"
 BUILD = ROOT / "build" / "explore"
 
-OURS = ("engine", "sim", "kernel", "kqueue", "scenarios", "fork_whole")
+OURS = ("engine", "sim", "kernel", "kqueue", "scenarios", "users", "fork_whole")
 # Everything else in csrc/ is explored, the backends too, on the kernel in miniature.
 REPLACED = ("clock", "park", "fork", "features")
 ELSEWHERE = ("backend_iocp",)  # and *_win32
@@ -212,14 +212,14 @@ def summary(output: str) -> str:
     return text
 
 
-def catch_bugs(bugs: Iterable[Bug], show: bool) -> int:
+def catch_bugs(bugs: Iterable[Bug], jobs: int, show: bool) -> int:
     missed = 0
-    for bug in bugs:
-        by = hunt(bug, plant(bug), show)
-        missed += by is None
-        print(
-            f"{'MISSED' if by is None else 'caught':6} {bug.name:36} {by or bug.what}", flush=True
-        )
+    with ThreadPoolExecutor(jobs) as pool:
+        caught = pool.map(lambda bug: (bug, hunt(bug, plant(bug), show)), bugs)
+        for bug, by in caught:
+            missed += by is None
+            verdict = "MISSED" if by is None else "caught"
+            print(f"{verdict:6} {bug.name:36} {by or bug.what}", flush=True)
     return missed
 
 
@@ -238,14 +238,14 @@ def main() -> int:
     try:
         program = build("core", CSRC)
         if options.bug:
-            return catch_bugs([b for b in BUGS if b.name == options.bug], True)
+            return catch_bugs([b for b in BUGS if b.name == options.bug], 1, True)
         if options.orders:
             return try_orders(options.jobs, options.seconds or 0.1)
-        seconds = options.seconds or (0.3 if options.short else 6)
+        seconds = options.seconds or (0.2 if options.short else 4)
         floor = "1" if options.short else "2"
         good, output = explore_core(program, seconds, floor, options.jobs)
         print(output)
-        missed = catch_bugs(BUGS, False)
+        missed = catch_bugs(BUGS, options.jobs, False)
     except Failed as error:
         sys.exit(f"{error}\n{error.stderr or ''}")
     print(f"\n{summary(output)}")

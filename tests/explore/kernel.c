@@ -453,6 +453,13 @@ bool k_recv(int fd)
     return got;
 }
 
+/* With the recv before it one system call, so no step of its own. */
+bool k_ended(int fd)
+{
+    const file *f = must(fd, SOCKET);
+    return f->hangup && !f->bytes;
+}
+
 void k_writable(int fd)
 {
     kernel_point("room");

@@ -8,6 +8,7 @@
 int k_socket(void);
 void k_send(int fd);     /* a byte comes in */
 bool k_recv(int fd);     /* take one; false: it would block */
+bool k_ended(int fd);    /* nothing more to take, ever */
 void k_writable(int fd); /* there is room to write */
 void k_error(int fd);    /* EPOLLERR and nothing else */
 void k_hangup(int fd);   /* the peer is gone */

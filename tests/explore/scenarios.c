@@ -9,16 +9,17 @@
 #include "explore.h"
 #include "internal.h"
 #include "kernel.h"
+#include "stage.h"
 
-enum { DESCS = 3, FAR = 1000000 };
+enum { FAR = 1000000 };
 
 /* What the poll backend reports is a level: nobody took the byte, so it is there again. */
 #define LEVEL (strcmp(ex_backend, "poll") == 0)
 
-static np_poller *p;
-static np_desc *d[DESCS];
-static int fd[DESCS], peer; /* peer: fd[0]'s file under another number */
-static int result[EX_ACTORS];
+np_poller *p;
+np_desc *d[DESCS];
+int fd[DESCS], result[EX_ACTORS];
+static int peer; /* fd[0]'s file under another number */
 static int64_t start, ended[EX_ACTORS];
 static bool flag[2];
 static int tokens_out[DESCS];
@@ -40,7 +41,7 @@ static void no_lock_to_take(void *cookie)
 
 #define np_poll(...) (ex_polled = true, np_poll(__VA_ARGS__))
 
-static void with(int n)
+void with(int n)
 {
     memset(result, -1, sizeof result);
     memset(ended, 0, sizeof ended);
@@ -77,7 +78,7 @@ static void three(void)
     with(3);
 }
 
-static void finish(void)
+void finish(void)
 {
     np_stats stats;
     np_poller_stats(p, &stats);
@@ -112,7 +113,7 @@ static int read_byte(int i)
     }
 }
 
-static void end_with(int rc)
+void end_with(int rc)
 {
     result[ex_self] = rc;
     ended[ex_self] = ex_clock();
@@ -1197,8 +1198,6 @@ static void makes_room(void)
 
 /* --- all of them -------------------------------------------------------------------------------
  */
-
-#define WHO(name, body) {name, body}
 
 const scenario scenarios[] = {
     {"an_event_ends_a_wait",
