@@ -714,4 +714,46 @@ BUGS = (
             ),
         ),
     ),
+    Bug(
+        "bell_drained_unseen",
+        "a bell that rang before its thread slept is drained without a look",
+        "a_bell_tells_of_a_deadline",
+        (
+            (
+                "alone.c",
+                "    void *cookie = np_blocking_enter();\n",
+                "    np_wakefd_drain(&b->wake);\n    void *cookie = np_blocking_enter();\n",
+            ),
+        ),
+    ),
+    Bug(
+        "bell_never_drained",
+        "a bell that rang once rings for ever",
+        "a_bell_tells_of_a_deadline",
+        (("alone.c", "        np_wakefd_drain(&b->wake);\n", ""),),
+    ),
+    Bug(
+        "bell_is_not_waited_for",
+        "a thread that waits by itself hears nothing but its descriptor",
+        "a_bell_tells_of_a_close",
+        (("alone.c", "np_poll_fds(pfds, 2, ", "np_poll_fds(pfds, 1, "),),
+    ),
+    Bug(
+        "bell_of_the_parent",
+        "in a forked child a bell stays the parent's, and nobody may ring it",
+        "a_childs_bell_rings",
+        (("alone.c", "        np_store(&b->forks, forks);", "        (void)forks;"),),
+    ),
+    Bug(
+        "alone_timeout_is_early",
+        "a thread by itself takes half of its time for the whole",
+        "a_bell_tells_of_a_deadline",
+        (
+            (
+                "alone.c",
+                "left_until(until));\n    np_blocking",
+                "left_until(until) / 2);\n    np_blocking",
+            ),
+        ),
+    ),
 )

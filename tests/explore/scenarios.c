@@ -11,8 +11,6 @@
 #include "kernel.h"
 #include "stage.h"
 
-enum { FAR = 1000000 };
-
 /* What the poll backend reports is a level: nobody took the byte, so it is there again. */
 #define LEVEL (strcmp(ex_backend, "poll") == 0)
 

@@ -5,7 +5,7 @@
 #include "explore.h"
 #include "netpoll.h"
 
-enum { DESCS = 3 };
+enum { DESCS = 3, FAR = 1000000 };
 
 extern np_poller *p;
 extern np_desc *d[DESCS];

@@ -318,6 +318,127 @@ static void both_ended(void)
     first_ended();
 }
 
+/* --- threads that wait by themselves -----------------------------------------------------------
+ */
+
+/* As the host keeps them, but without its global lock: who waits makes its bell known and then
+ * looks; who has something to tell stores it and then looks for a bell. */
+static np_bell *bell;
+static np_atomic32 known;
+static np_atomic64 deadline;
+static int64_t began;
+
+static const ex_site field = {"host", 0, "a field of the host's"};
+
+static void one_alone(void)
+{
+    one_in_use();
+    EXPECT(np_bell_new(&bell) == NP_OK);
+    known.value = 0;
+    began = ex_clock();
+    deadline.value = began + FAR;
+}
+
+static void ring_if_known(void)
+{
+    if (ex_load(&known, &field))
+        np_bell_ring(bell);
+}
+
+static int wait_by_itself(void)
+{
+    int rc;
+    ex_store(&known, 1, &field);
+    do {
+        if (np_fdmutex_closed(&mutex)) {
+            rc = NP_CLOSED;
+            break;
+        }
+        EXPECT(!given_back);
+        rc = np_wait_alone(bell, fd[0], NP_READ, ex_load64(&deadline, &field));
+    } while (rc == NP_AGAIN);
+    ex_store(&known, 0, &field);
+    return rc;
+}
+
+static void waits_by_itself(void)
+{
+    operate(NP_READ, wait_by_itself);
+}
+
+static void moves_deadline(void)
+{
+    ex_store64(&deadline, began + 100, &field);
+    ring_if_known();
+}
+
+static void closes_and_rings(void)
+{
+    EXPECT(np_fdmutex_close(&mutex) == NP_OK);
+    ring_if_known();
+    leave(0);
+}
+
+static void signals_waiter(void)
+{
+    ex_signal("waiter");
+}
+
+static bool forked, waiting;
+
+static void one_alone_before_a_fork(void)
+{
+    one_alone();
+    forked = waiting = false;
+}
+
+static void waits_in_the_child(void)
+{
+    ex_set(&waiting);
+    ex_await(&forked); /* the child starts it */
+    waits_by_itself();
+}
+
+static void forks_and_moves_deadline(void)
+{
+    ex_await(&waiting);
+    fork_child();
+    ex_set(&forked);
+    moves_deadline();
+}
+
+static void bell_gone(void)
+{
+    np_bell_free(bell);
+    finish();
+}
+
+static void alone_in_time(void)
+{
+    EXPECT(result[0] == NP_TIMEOUT);
+    EXPECT(ex_clock() >= began + 100 && ex_clock() < began + FAR);
+    bell_gone();
+}
+
+static void alone_ready(void)
+{
+    EXPECT(result[0] == NP_OK || result[0] == NP_TIMEOUT);
+    EXPECT(result[0] == NP_OK || ex_clock() >= began + 100);
+    bell_gone();
+}
+
+static void alone_closed(void)
+{
+    EXPECT(result[0] == NP_CLOSED && given_back);
+    bell_gone();
+}
+
+static void alone_interrupted(void)
+{
+    EXPECT(result[0] == NP_INTERRUPTED || result[0] == NP_OK);
+    bell_gone();
+}
+
 const scenario user_scenarios[] = {
     {"users_are_served_one_at_a_time",
      "whoever leaves lets the next one in",
@@ -371,5 +492,35 @@ const scenario user_scenarios[] = {
       WHO("peer", sends_and_hangs_up)},
      both_ended,
      0},
+    {"a_bell_tells_of_a_deadline",
+     "set while its thread goes to sleep",
+     one_alone,
+     {WHO("waiter", waits_by_itself), WHO("mover", moves_deadline)},
+     alone_in_time,
+     ONE_BACKEND},
+    {"a_bell_beside_an_event",
+     "either, and neither is lost",
+     one_alone,
+     {WHO("waiter", waits_by_itself), WHO("mover", moves_deadline), WHO("peer", sends_one)},
+     alone_ready,
+     ONE_BACKEND},
+    {"a_bell_tells_of_a_close",
+     "and the number stays until its thread has left",
+     one_alone,
+     {WHO("waiter", waits_by_itself), WHO("closer", closes_and_rings)},
+     alone_closed,
+     ONE_BACKEND},
+    {"a_signal_beside_a_bell",
+     "ends the wait, and leaves the event",
+     one_alone,
+     {WHO("waiter", waits_by_itself), WHO("signal", signals_waiter), WHO("peer", sends_one)},
+     alone_interrupted,
+     ONE_BACKEND},
+    {"a_childs_bell_rings",
+     "though it was made before the fork",
+     one_alone_before_a_fork,
+     {WHO("waiter", waits_in_the_child), WHO("forker", forks_and_moves_deadline)},
+     alone_in_time,
+     ONE_BACKEND},
     {.name = NULL},
 };
