@@ -742,7 +742,13 @@ BUGS = (
         "bell_of_the_parent",
         "in a forked child a bell stays the parent's, and nobody may ring it",
         "a_childs_bell_rings",
-        (("alone.c", "        np_store(&b->forks, forks);", "        (void)forks;"),),
+        (
+            (
+                "alone.c",
+                "    np_store(&b->forks, forks);\n    return 1;",
+                "    (void)forks;\n    return 0;",
+            ),
+        ),
     ),
     Bug(
         "alone_timeout_is_early",
@@ -753,6 +759,18 @@ BUGS = (
                 "alone.c",
                 "left_until(until));\n    np_blocking",
                 "left_until(until) / 2);\n    np_blocking",
+            ),
+        ),
+    ),
+    Bug(
+        "renewed_bell_not_looked_behind",
+        "in a forked child a bell rung while its thread renews it is not heard",
+        "a_childs_bell_rings",
+        (
+            (
+                "alone.c",
+                "    np_store(&b->forks, forks);\n    return 1;",
+                "    np_store(&b->forks, forks);\n    return 0;",
             ),
         ),
     ),
