@@ -47,15 +47,18 @@ void np_bell_ring(np_bell *b)
         np_wakefd_signal(&b->wake);
 }
 
+/* 1: the bell is new, and until now whoever rang it rang the parent's, which is to say nobody's: so
+ * the caller has to look again. */
 static int renew(np_bell *b)
 {
     uint32_t forks = np_load(&np_forks);
     if (np_load(&b->shown.forks) == forks)
         return 0;
     int rc = np_wakefd_renew(&b->wake);
-    if (rc == 0)
-        np_store(&b->shown.forks, forks);
-    return rc;
+    if (rc < 0)
+        return rc;
+    np_store(&b->shown.forks, forks);
+    return 1;
 }
 
 static int64_t left_until(int64_t until)
@@ -78,8 +81,8 @@ static void show(np_loner *l, np_fd fd, int mode, int64_t until)
 int np_wait_alone(np_bell *b, np_fd fd, int mode, int64_t until)
 {
     int rc = renew(b);
-    if (rc < 0)
-        return rc;
+    if (rc != 0)
+        return rc < 0 ? rc : NP_AGAIN;
     struct pollfd pfds[] = {
         {.fd = (int)fd, .events = mode == NP_READ ? POLLIN : POLLOUT},
         {.fd = b->wake.reader, .events = POLLIN},

@@ -322,7 +322,8 @@ void np_bell_free(np_bell *b);
 void np_bell_ring(np_bell *b); /* from any thread; not lost if nobody waits yet */
 
 /* Until fd is ready for mode (NP_OK), or the clock says `until` (NP_TIMEOUT; NP_NEVER: no end), or
- * the bell rings (NP_AGAIN); NP_INTERRUPTED on a signal. */
+ * the bell rings (NP_AGAIN, and once after a fork, when it may have rung in vain); NP_INTERRUPTED
+ * on a signal. */
 int np_wait_alone(np_bell *b, np_fd fd, int mode, int64_t until);
 #endif
 

@@ -484,4 +484,294 @@ BUGS = (
         "wakes_reach_a_childs_threads",
         (("poller.c", "    wakes->raise = wakes->raise || np_load(&p->pending);\n", ""),),
     ),
+    Bug(
+        "freed_before_the_last_waiter_left",
+        "a closed slot goes back with the first handle that is dropped, under the one of a waiter",
+        "the_last_handle_goes_under_a_waiter",
+        (
+            (
+                "open.c",
+                "    np_poller_ref(p);\n    if (np_dec(&d->refs) == 1) {",
+                "    np_poller_ref(p);\n    if (np_dec(&d->refs) > 0 && d->fdseq == fdseq) {",
+            ),
+            ("open.c", "        if (d->fdseq == fdseq && np_load(&d->refs) == 0)\n", ""),
+            (
+                "open.c",
+                "    if (np_load(&d->refs) == 0)\n        free_slot(d);",
+                "    free_slot(d);",
+            ),
+        ),
+    ),
+    Bug(
+        "first_look_keeps_anothers_wake",
+        "np_poll's look before it gives the host's lock back drains a wake that was a thread's, and sleeps",
+        "a_first_look_takes_no_threads_wake",
+        (
+            (
+                "poller.c",
+                "        np_hand_over(p, &wakes); /* what the first look drained may have been for another driver */\n",
+                "",
+            ),
+        ),
+    ),
+    Bug(
+        "epoll_hangup_is_the_readers_alone",
+        "who waits to write is not told that the peer is gone",
+        "a_hangup_is_for_both",
+        (("backend_epoll.c", "(EPOLLOUT | EPOLLHUP | EPOLLERR)", "(EPOLLOUT | EPOLLERR)"),),
+    ),
+    Bug(
+        "poll_hangup_is_the_readers_alone",
+        "the same, on the poll backend",
+        "a_hangup_is_for_both",
+        (("backend_poll.c", "(POLLERR | POLLHUP | POLLNVAL)", "(POLLERR | POLLNVAL)"),),
+    ),
+    Bug(
+        "kqueue_eof_is_the_readers_alone",
+        "the same, on kqueue, where EV_EOF on the reader's filter may be all that comes",
+        "a_hangup_is_for_both",
+        (("backend_kqueue.c", "    if (ev->flags & EV_EOF)\n        modes |= NP_WRITE;\n", ""),),
+    ),
+    Bug(
+        "kqueue_believes_its_table",
+        "a number that was closed underneath counts as registered",
+        "a_number_closed_underneath",
+        (
+            (
+                "backend_kqueue.c",
+                "    return still_registered(k, fd);\n}\n\nstatic void remember",
+                "    return k->size > (uint32_t)fd;\n}\n\nstatic void remember",
+            ),
+        ),
+    ),
+    Bug(
+        "kqueue_wake_stays",
+        "the user event is not cleared: whoever comes is woken again, for ever",
+        "two_threads_drive_in_turn",
+        (("backend_kqueue.c", "EVFILT_USER, EV_ADD | EV_CLEAR", "EVFILT_USER, EV_ADD"),),
+    ),
+    Bug(
+        "kqueue_nest_never_looks_again",
+        "fileno() stays readable for what is over",
+        "an_outer_loop_misses_no_event",
+        (("backend_kqueue.c", "    nest_look_again(k);\n    return n", "    return n"),),
+    ),
+    Bug(
+        "kqueue_timer_changed_in_place",
+        "the nest's timer is taken out and not set anew",
+        "an_outer_loop_misses_no_deadline",
+        (
+            (
+                "backend_kqueue.c",
+                "    if (when) {\n        change",
+                "    if (!when) {\n        change",
+            ),
+        ),
+    ),
+    Bug(
+        "kqueue_child_closes_a_stranger",
+        "a forked child, which has no kqueue, closes the number that it had",
+        "a_child_closes_an_unused_poller",
+        (
+            (
+                "backend_kqueue.c",
+                "    wake_close(k);\n    if (k->owner == getpid())\n",
+                "    wake_close(k);\n",
+            ),
+        ),
+    ),
+    Bug(
+        "closing_state_not_seq_cst",
+        "the closed state may stay in the store buffer while the wakers' count is read",
+        "wake_against_a_closing_empty_poller",
+        (
+            (
+                "poller.c",
+                "np_store(&p->state, STATE_CLOSED);",
+                "np_store_weak(&p->state, STATE_CLOSED);",
+            ),
+        ),
+    ),
+    Bug(
+        "drained_store_not_seq_cst",
+        "raised may seem set to a waker while the driver that drained it looks at pending",
+        "a_threads_wake_hides_no_other",
+        (
+            (
+                "thread.c",
+                "        np_store(&p->raised, 0);",
+                "        np_store_weak(&p->raised, 0);",
+            ),
+        ),
+    ),
+    Bug(
+        "renewed_state_not_seq_cst",
+        "a child's poller may seem not renewed to a waker while pending is read",
+        "wakes_reach_a_childs_threads",
+        (
+            (
+                "poller.c",
+                "    np_store(&p->state, STATE_OPEN);\n    wakes->raise",
+                "    np_store_weak(&p->state, STATE_OPEN);\n    wakes->raise",
+            ),
+        ),
+    ),
+    Bug(
+        "hangup_not_remembered",
+        "an event's being the last one is not told to who takes a short read for drained",
+        "a_hangup_behind_a_byte",
+        (("desc.c", "(event->last ? (uint32_t)INFO_LAST : 0)", "0u"),),
+    ),
+    Bug(
+        "hangup_remembered_late",
+        "the reader is woken first, and INFO_LAST set afterwards",
+        "a_hangup_that_another_collects",
+        (
+            ("desc.c", "(event->last ? (uint32_t)INFO_LAST : 0)", "0u"),
+            (
+                "desc.c",
+                "            unblock_locked(np_side_of(d, mode), true, wakes);\n}",
+                "            unblock_locked(np_side_of(d, mode), true, wakes);\n"
+                "    set_info(d, event->last ? (uint32_t)INFO_LAST : 0, 0);\n}",
+            ),
+        ),
+    ),
+    Bug(
+        "last_event_not_seen",
+        "epoll's hang-up counts as readiness and no more",
+        "a_hangup_behind_a_byte",
+        (
+            (
+                "backend_epoll.c",
+                "(EPOLLRDHUP | EPOLLHUP | EPOLLERR | EPOLLPRI)) != 0",
+                "(EPOLLPRI)) != 0",
+            ),
+        ),
+    ),
+    Bug(
+        "user_overtakes_the_queue",
+        "who unlocks does not look whether others queue",
+        "users_are_served_one_at_a_time",
+        (("fdmutex.c", "        if (old & QUEUED(mode))\n            return NP_BUSY;\n", ""),),
+    ),
+    Bug(
+        "queued_behind_nobody",
+        "who finds the mode locked queues, though it was unlocked meanwhile",
+        "users_are_served_one_at_a_time",
+        (("fdmutex.c", "if (old & LOCKED(mode) && !(old & CLOSED) && np_cas(", "if (np_cas("),),
+    ),
+    Bug(
+        "queue_bit_stays",
+        "the queue is empty, and whoever unlocks goes on handing over to nobody",
+        "users_are_served_one_at_a_time",
+        (
+            (
+                "fdmutex.c",
+                "while (!np_cas(word, old, old & ~QUEUED(mode)));",
+                "while (!np_cas(word, old, old));",
+            ),
+        ),
+    ),
+    Bug(
+        "both_modes_one_lock",
+        "a reader keeps the writer out",
+        "readers_do_not_keep_writers",
+        (
+            (
+                "fdmutex.c",
+                "#define LOCKED(mode) ((uint32_t)(mode) << 1)",
+                "#define LOCKED(mode) (mode ? 6u : 0u)",
+            ),
+        ),
+    ),
+    Bug(
+        "number_given_back_under_users",
+        "whoever leaves after a close gives the number back, though others are inside",
+        "close_twice_under_users",
+        (("fdmutex.c", "next & CLOSED && next < REFERENCE ?", "next & CLOSED ?"),),
+    ),
+    Bug(
+        "close_holds_no_reference",
+        "the number may go while close still ends the waits",
+        "close_ends_users_and_queue",
+        (
+            (
+                "fdmutex.c",
+                "np_cas(word, old, (old | CLOSED) + REFERENCE)",
+                "np_cas(word, old, old | CLOSED)",
+            ),
+        ),
+    ),
+    Bug(
+        "users_enter_after_close",
+        "the lock does not look whether it is closed",
+        "close_twice_under_users",
+        (
+            (
+                "fdmutex.c",
+                "            return NP_CLOSED;\n        if (old & LOCKED(mode))",
+                "            (void)old;\n        if (old & LOCKED(mode))",
+            ),
+        ),
+    ),
+    Bug(
+        "bell_drained_unseen",
+        "a bell that rang before its thread slept is drained without a look",
+        "a_bell_tells_of_a_deadline",
+        (
+            (
+                "alone.c",
+                "    void *cookie = np_blocking_enter();\n",
+                "    np_wakefd_drain(&b->wake);\n    void *cookie = np_blocking_enter();\n",
+            ),
+        ),
+    ),
+    Bug(
+        "bell_never_drained",
+        "a bell that rang once rings for ever",
+        "a_bell_tells_of_a_deadline",
+        (("alone.c", "        np_wakefd_drain(&b->wake);\n", ""),),
+    ),
+    Bug(
+        "bell_is_not_waited_for",
+        "a thread that waits by itself hears nothing but its descriptor",
+        "a_bell_tells_of_a_close",
+        (("alone.c", "np_poll_fds(pfds, 2, ", "np_poll_fds(pfds, 1, "),),
+    ),
+    Bug(
+        "bell_of_the_parent",
+        "in a forked child a bell stays the parent's, and nobody may ring it",
+        "a_childs_bell_rings",
+        (
+            (
+                "alone.c",
+                "    np_store(&b->forks, forks);\n    return 1;",
+                "    (void)forks;\n    return 0;",
+            ),
+        ),
+    ),
+    Bug(
+        "alone_timeout_is_early",
+        "a thread by itself takes half of its time for the whole",
+        "a_bell_tells_of_a_deadline",
+        (
+            (
+                "alone.c",
+                "left_until(until));\n    np_blocking",
+                "left_until(until) / 2);\n    np_blocking",
+            ),
+        ),
+    ),
+    Bug(
+        "renewed_bell_not_looked_behind",
+        "in a forked child a bell rung while its thread renews it is not heard",
+        "a_childs_bell_rings",
+        (
+            (
+                "alone.c",
+                "    np_store(&b->forks, forks);\n    return 1;",
+                "    np_store(&b->forks, forks);\n    return 0;",
+            ),
+        ),
+    ),
 )

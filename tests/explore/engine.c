@@ -11,11 +11,13 @@
 
 #include "explore.h"
 #include "netpoll.h"
+#include "sim.h"
 
 actor ex_actors[EX_ACTORS];
 int ex_self = -1;
 bool ex_tracing;
 const char *ex_backend;
+bool ex_hooks, ex_polled;
 const ex_site *ex_site_now;
 
 /* --- actors ----------------------------------------------------------------------------------- */
@@ -42,6 +44,7 @@ static void coroutine_main(int self)
     if (_setjmp(coroutines[self].base) == 0)
         swapcontext(&coroutines[self].context, &engine_context);
     running->actors[self].body();
+    sim_fence();
     ex_actors[self].alive = false;
     ex_trace("ends");
     schedule();
@@ -393,10 +396,9 @@ void ex_become_only_actor(void)
 
 static void print_line(const ex_site *site, const char *text)
 {
-    const char *file = site ? strrchr(site->file, '/') : NULL;
     char where[64] = "";
     if (site)
-        snprintf(where, sizeof where, "%s:%d", file ? file + 1 : site->file, site->line);
+        snprintf(where, sizeof where, "%s:%d", ex_file_name(site->file), site->line);
     printf("%5d  %-10s %-20s %s\n", search.depth, ex_self < 0 ? "-" : ex_actors[ex_self].name,
            where, text);
 }
@@ -552,13 +554,21 @@ static int explore(const scenario *s, int mode, int bound, double until)
     }
 }
 
+/* "epoll", or "epoll+hooks". */
+static const char *stage(void)
+{
+    static char text[24];
+    snprintf(text, sizeof text, "%s%s", ex_backend, ex_hooks ? "+hooks" : "");
+    return text;
+}
+
 static void show_failure(const scenario *s, const char *how)
 {
     int length = search.depth;
     uint64_t number = search.executions;
-    printf("FAILED %s/%s: %s\n", s->name, ex_backend, search.failure);
+    printf("FAILED %s/%s: %s\n", s->name, stage(), search.failure);
     printf("  execution %llu, %s; to have it again:\n  explore --replay %s/%s ",
-           (unsigned long long)number, how, s->name, ex_backend);
+           (unsigned long long)number, how, s->name, stage());
     print_schedule(length);
     search.prefix = length;
     search.replaying = true;
@@ -579,7 +589,7 @@ static bool examine(const scenario *s, double budget, int floor)
     int bound = 0;
     char how[40];
 
-    printf("%-34s %-5s", s->name, ex_backend);
+    printf("%-40s %-12s", s->name, stage());
     for (bool all = false; bound <= 9; bound++) {
         double until = bound <= floor ? start + 20 * budget : start + budget;
         int rc = explore(s, BOUNDED, bound, until);
@@ -618,6 +628,15 @@ static bool examine(const scenario *s, double budget, int floor)
     return true;
 }
 
+/* Without a host's global lock, and with one where that makes a difference. */
+static bool examine_both(const scenario *s, double budget, int floor)
+{
+    ex_polled = ex_hooks = false;
+    bool good = examine(s, budget, floor);
+    ex_hooks = ex_polled && !(s->flags & OWN_HOOKS);
+    return ex_hooks ? examine(s, budget, floor) && good : good;
+}
+
 static bool matches(const char *list, const char *name)
 {
     size_t n = strlen(name);
@@ -627,15 +646,34 @@ static bool matches(const char *list, const char *name)
     return !list;
 }
 
-static const char *const BACKENDS[] = {"epoll", "poll"};
+static const char *const BACKENDS[] = {"epoll", "kqueue", "poll"};
+enum { BACKEND_COUNT = sizeof BACKENDS / sizeof *BACKENDS };
+
+/* Of both tables, one after the other. */
+static const scenario *after(const scenario *s)
+{
+    static const scenario *table;
+    if (!s)
+        table = scenarios;
+    s = s ? s + 1 : scenarios;
+    if (!s->name && table == scenarios)
+        s = table = user_scenarios;
+    return s->name ? s : NULL;
+}
 
 static int replay(const char *which, const char *schedule_text)
 {
     const char *slash = strchr(which, '/');
-    for (const scenario *s = scenarios; slash && s->name; s++)
+    for (const scenario *s = NULL; slash && (s = after(s)) != NULL;)
         if (strncmp(s->name, which, (size_t)(slash - which)) == 0 && s->name[slash - which] == 0 &&
             read_schedule(schedule_text)) {
-            ex_backend = slash + 1;
+            static char backend[24];
+            snprintf(backend, sizeof backend, "%s", slash + 1);
+            char *plus = strchr(backend, '+');
+            ex_hooks = plus != NULL;
+            if (plus)
+                *plus = 0;
+            ex_backend = backend;
             search.replaying = ex_tracing = true;
             int how = run_once(s);
             printf("%s\n", how == RUN_FAILED ? search.failure : "ends well");
@@ -647,11 +685,11 @@ static int replay(const char *which, const char *schedule_text)
 
 static int usage(void)
 {
-    fprintf(stderr,
-            "usage: explore [--seconds PER_SCENARIO] [--bound FLOOR] [--part I/N]\n"
-            "               [--scenarios NAME,...] [--backend epoll|poll] [--first] [--unreduced]\n"
-            "       explore --replay SCENARIO/BACKEND SCHEDULE\n"
-            "       explore --list\n");
+    fprintf(stderr, "usage: explore [--seconds PER_SCENARIO] [--bound FLOOR] [--part I/N]\n"
+                    "               [--scenarios NAME,...] [--backend epoll|kqueue|poll] [--first] "
+                    "[--unreduced]\n"
+                    "       explore --replay SCENARIO/BACKEND SCHEDULE\n"
+                    "       explore --list\n");
     return 2;
 }
 
@@ -666,7 +704,7 @@ int main(int argc, char **argv)
     catch_faults();
     for (int i = 1; i < argc; i++) {
         if (strcmp(argv[i], "--list") == 0) {
-            for (const scenario *s = scenarios; s->name; s++)
+            for (const scenario *s = NULL; (s = after(s)) != NULL;)
                 printf("%-34s %s\n", s->name, s->what);
             return 0;
         }
@@ -697,14 +735,16 @@ int main(int argc, char **argv)
             return usage();
     }
     uint64_t ran = 0;
-    for (const scenario *s = scenarios; s->name; s++)
-        for (int b = 0; b < 2; b++) {
+    for (const scenario *s = NULL; (s = after(s)) != NULL;)
+        for (int b = 0; b < BACKEND_COUNT; b++) {
             ex_backend = BACKENDS[b];
+            bool is_kqueue = strcmp(ex_backend, "kqueue") == 0;
             if (!matches(only, s->name) || (backend && strcmp(backend, ex_backend) != 0) ||
-                (s->only && strcmp(s->only, ex_backend) != 0) || number++ % parts != part)
+                (s->flags & NOT_ON_KQUEUE && is_kqueue) || (s->flags & ONE_BACKEND && b > 0) ||
+                number++ % parts != part)
                 continue;
             ran++;
-            if (!examine(s, budget, floor) && ++failed && first_only)
+            if (!examine_both(s, budget, floor) && ++failed && first_only)
                 return 1;
         }
     return failed ? 1 : ran == 0 ? usage() : 0;

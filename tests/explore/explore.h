@@ -3,7 +3,9 @@
  *   engine.c    the actors (coroutines), the scheduler, the search over schedules, the trace
  *   sim.c       what lies below the core: atomics, locks, parking, the clock, memory
  *   kernel.c    a kernel in miniature: epoll, poll, eventfd, timerfd, sockets
+ *   kqueue.c    ... and kqueue
  *   scenarios.c who does what, and what must hold at the end
+ *   users.c     ... of those who do I/O with a lock of their own
  *   explore.py  builds it, plants the bugs, spends the time
  *
  * An actor gives up control just before each operation that others can see (ex_point), so between
@@ -16,10 +18,11 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "sync.h"
 
-enum { EX_ACTORS = 5, EX_DEPTH = 6000 };
+enum { EX_ACTORS = 5, EX_DEPTH = 6000, EX_BUFFER = 8 };
 
 /* --- for scenarios ---------------------------------------------------------------------------- */
 
@@ -32,17 +35,31 @@ typedef struct scenario {
         void (*body)(void);
     } actors[EX_ACTORS];
     void (*check)(void); /* after all actors have ended; then everything is torn down */
-    const char *only;    /* a backend, NULL: on both */
+    int flags;
 } scenario;
 
-extern const scenario scenarios[];
+enum {
+    NOT_ON_KQUEUE = 1, /* it cannot happen there */
+    OWN_HOOKS = 2,     /* the scenario sets the host's hooks itself */
+    ONE_BACKEND = 4    /* the kernel has no part in it */
+};
+
+extern const scenario scenarios[], user_scenarios[];
 extern const char *ex_backend; /* of this search */
+extern bool ex_hooks;          /* the host has a global lock: np_poll looks twice */
+extern bool ex_polled;         /* np_poll was called in this search */
 
 _Noreturn void ex_fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
+static inline const char *ex_file_name(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return slash ? slash + 1 : path;
+}
+
 #define EXPECT(condition)                                                                          \
     do {                                                                                           \
         if (!(condition))                                                                          \
-            ex_fail("scenarios.c:%d: not true: %s", __LINE__, #condition);                         \
+            ex_fail("%s:%d: not true: %s", ex_file_name(__FILE__), __LINE__, #condition);          \
     } while (0)
 void ex_note(const char *format, ...) __attribute__((format(printf, 1, 2))); /* in the trace */
 
@@ -77,9 +94,10 @@ typedef struct actor {
     op next;
     char *stack_low, *stack_high, *stack_now;
     struct {
-        np_atomic32 *at;
-        uint32_t value;
-    } buffer[8]; /* delayed stores */
+        void *at;
+        bool wide;
+        int64_t value;
+    } buffer[EX_BUFFER]; /* delayed stores, the oldest first */
     int buffered;
     int last_step;
     int64_t due; /* when its timeout is over, INT64_MAX: none, 0: it has none */
@@ -101,7 +119,7 @@ bool sim_next_instant(void);
 extern const char ex_clock_object, ex_kernel_object;
 
 int64_t kernel_next_timer(void);
-void kernel_forget_sleepers(void);
+void kernel_fork(void);
 void kernel_reset(void);
 void kernel_finish(void);
 void fork_reset(void);

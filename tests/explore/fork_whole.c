@@ -23,6 +23,6 @@ void fork_child(void)
 {
     before_fork();
     ex_become_only_actor();
-    kernel_forget_sleepers();
+    kernel_fork();
     after_fork_in_child();
 }

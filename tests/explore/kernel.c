@@ -1,6 +1,7 @@
 /* The kernel in miniature.  Each system call is one step, as the real ones are to those who look
  * from outside; a call that blocks is enabled when it has something to return for. */
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdarg.h>
@@ -12,34 +13,17 @@
 #include <time.h>
 
 #include "explore.h"
+#include "files.h"
 #include "kernel.h"
 #include "sim.h"
 
-enum { FILES = 24, FDS = 24, REGS = 16 };
-enum { FREE, SOCKET, EVENTFD, TIMERFD, EPOLL };
-
-typedef struct registration {
-    int file, fd; /* fd -1: free */
-    uint32_t events;
-    uint64_t data;
-    bool listed; /* on the kernel's ready list: to be looked at by epoll_wait */
-} registration;
-
-typedef struct file {
-    int kind, refs;
-    int inside; /* in epoll_wait on it */
-    uint64_t bytes;
-    bool writable, error;
-    int64_t when; /* of a timer */
-    registration regs[REGS];
-} file;
-
-static file files[FILES];
-static int fds[FDS]; /* file + 1, 0: closed */
+file files[FILES];
+int fds[FDS];
+static int process;
 
 /* --- files ------------------------------------------------------------------------------------ */
 
-static void point(const char *text)
+void kernel_point(const char *text)
 {
     static ex_site sites[EX_ACTORS + 1];
     ex_site *site = &sites[ex_self + 1];
@@ -49,12 +33,12 @@ static void point(const char *text)
     sim_fence();
 }
 
-static file *file_of(int fd)
+file *file_of(int fd)
 {
     return fd >= 0 && fd < FDS && fds[fd] ? &files[fds[fd] - 1] : NULL;
 }
 
-static file *must(int fd, int kind)
+file *must(int fd, int kind)
 {
     file *f = file_of(fd);
     if (!f || f->kind != kind)
@@ -62,7 +46,7 @@ static file *must(int fd, int kind)
     return f;
 }
 
-static int new_file(int kind)
+int new_file(int kind)
 {
     int i = 0, fd = 3;
     while (files[i].kind != FREE)
@@ -77,8 +61,6 @@ static int new_file(int kind)
     fds[fd] = i + 1;
     return fd;
 }
-
-static uint32_t state_of(const file *f);
 
 /* A timer that goes off puts itself on the list. */
 static bool is_listed(const registration *g)
@@ -97,7 +79,7 @@ static bool has_events(const file *epoll)
     return false;
 }
 
-static uint32_t state_of(const file *f)
+uint32_t state_of(const file *f)
 {
     switch (f->kind) {
     case EVENTFD:
@@ -106,14 +88,19 @@ static uint32_t state_of(const file *f)
         return f->when && f->when <= ex_clock() ? EPOLLIN : 0;
     case EPOLL:
         return has_events(f) ? EPOLLIN : 0;
+    case KQUEUE:
+        return kqueue_is_readable(f) ? EPOLLIN : 0;
     default:
-        return (f->bytes ? EPOLLIN : 0) | (f->writable ? EPOLLOUT : 0) | (f->error ? EPOLLERR : 0);
+        return (f->bytes ? EPOLLIN : 0) | (f->writable ? EPOLLOUT : 0) | (f->error ? EPOLLERR : 0) |
+               (f->hangup ? EPOLLHUP : 0);
     }
 }
 
-/* An edge: whoever watches the file looks again. */
-static void changed(const file *f)
+/* An edge: whoever watches the file looks again.  epoll does whatever it was; a kqueue's filters
+ * are told of what concerns them. */
+void changed(const file *f, uint32_t what)
 {
+    kqueue_changed(f, what);
     for (int i = 0; i < FILES; i++)
         for (int r = 0; r < REGS && files[i].kind == EPOLL; r++)
             if (files[i].regs[r].fd >= 0 && &files[files[i].regs[r].file] == f)
@@ -123,11 +110,12 @@ static void changed(const file *f)
 static void drop_fd(int fd)
 {
     file *f = file_of(fd);
+    kqueue_forget(fd);
     fds[fd] = 0;
     if (--f->refs > 0)
         return;
     if (f->inside)
-        ex_fail("descriptor %d closed while somebody is inside epoll_wait or poll on it", fd);
+        ex_fail("descriptor %d closed while somebody sleeps on it", fd);
     for (int i = 0; i < FILES; i++)
         for (int r = 0; r < REGS && files[i].kind == EPOLL; r++)
             if (files[i].regs[r].fd >= 0 && &files[files[i].regs[r].file] == f)
@@ -137,7 +125,7 @@ static void drop_fd(int fd)
 
 int k_close(int fd)
 {
-    point("close");
+    kernel_point("close");
     if (!file_of(fd))
         ex_fail("close of descriptor %d, which has been closed", fd);
     drop_fd(fd);
@@ -148,7 +136,7 @@ int k_close(int fd)
 int k_dup3(int from, int to, int flags)
 {
     (void)flags;
-    point("dup3");
+    kernel_point("dup3");
     drop_fd(to);
     fds[to] = fds[from];
     file_of(from)->refs++;
@@ -156,9 +144,28 @@ int k_dup3(int from, int to, int flags)
     return to;
 }
 
+int k_fcntl(int fd, int what, ...)
+{
+    va_list args;
+    va_start(args, what);
+    int argument = va_arg(args, int);
+    va_end(args);
+    kernel_point("fcntl");
+    if (!file_of(fd))
+        ex_fail("fcntl of descriptor %d, which has been closed", fd);
+    if (what != F_DUPFD_CLOEXEC)
+        return 0;
+    while (fds[argument])
+        argument++;
+    fds[argument] = fds[fd];
+    file_of(fd)->refs++;
+    ex_trace("fcntl(%d, F_DUPFD_CLOEXEC) = %d", fd, argument);
+    return argument;
+}
+
 int k_fstat(int fd, struct stat *st)
 {
-    point("fstat");
+    kernel_point("fstat");
     memset(st, 0, sizeof *st);
     if (!file_of(fd)) {
         errno = EBADF;
@@ -176,17 +183,17 @@ int k_eventfd(unsigned count, int flags)
 {
     (void)count;
     (void)flags;
-    point("eventfd");
+    kernel_point("eventfd");
     return new_file(EVENTFD);
 }
 
 ssize_t k_write(int fd, const void *buffer, size_t n)
 {
     (void)buffer;
-    point("write to the wake object");
+    kernel_point("write to the wake object");
     file *f = must(fd, EVENTFD);
     f->bytes++;
-    changed(f);
+    changed(f, EPOLLIN);
     ex_trace("write(%d): the wake object is signalled", fd);
     return (ssize_t)n;
 }
@@ -194,7 +201,7 @@ ssize_t k_write(int fd, const void *buffer, size_t n)
 ssize_t k_read(int fd, void *buffer, size_t n)
 {
     (void)n;
-    point("read from the wake object");
+    kernel_point("read from the wake object");
     file *f = must(fd, EVENTFD);
     ex_trace("read(%d): the wake object is drained of %llu", fd, (unsigned long long)f->bytes);
     if (!f->bytes) {
@@ -210,7 +217,7 @@ int k_timerfd_create(int clock, int flags)
 {
     (void)clock;
     (void)flags;
-    point("timerfd_create");
+    kernel_point("timerfd_create");
     return new_file(TIMERFD);
 }
 
@@ -218,10 +225,10 @@ int k_timerfd_settime(int fd, int flags, const struct itimerspec *its, struct it
 {
     (void)flags;
     (void)old;
-    point("timerfd_settime");
+    kernel_point("timerfd_settime");
     file *f = must(fd, TIMERFD);
     f->when = (int64_t)its->it_value.tv_sec * 1000000000 + its->it_value.tv_nsec;
-    changed(f);
+    changed(f, EPOLLIN);
     ex_trace("timerfd_settime(%d, %lld)", fd, (long long)f->when);
     return 0;
 }
@@ -231,7 +238,7 @@ int k_timerfd_settime(int fd, int flags, const struct itimerspec *its, struct it
 int k_epoll_create1(int flags)
 {
     (void)flags;
-    point("epoll_create1");
+    kernel_point("epoll_create1");
     return new_file(EPOLL);
 }
 
@@ -251,7 +258,7 @@ static registration *find_registration(file *epoll, int fd)
 int k_epoll_ctl(int epfd, int what, int fd, struct epoll_event *event)
 {
     static const char *const names[] = {"", "ADD", "DEL", "MOD"};
-    point("epoll_ctl");
+    kernel_point("epoll_ctl");
     file *epoll = must(epfd, EPOLL);
     registration *g = file_of(fd) ? find_registration(epoll, fd) : NULL;
     ex_trace("epoll_ctl(%s, %d)", names[what], fd);
@@ -269,14 +276,6 @@ int k_epoll_ctl(int epfd, int what, int fd, struct epoll_event *event)
     return 0;
 }
 
-typedef struct sleep_call {
-    file *epoll;
-    const struct pollfd *pfds;
-    nfds_t n;
-    int64_t due; /* 0: do not sleep, INT64_MAX: for ever */
-    actor *who;
-} sleep_call;
-
 static uint32_t poll_state(const struct pollfd *pfd)
 {
     const file *f = file_of(pfd->fd);
@@ -290,14 +289,15 @@ static bool has_reason(void *arg)
         return true;
     if (c->epoll)
         return has_events(c->epoll);
+    if (c->kqueue)
+        return kqueue_has_events(c->kqueue);
     for (nfds_t i = 0; i < c->n; i++)
         if (poll_state(&c->pfds[i]))
             return true;
     return false;
 }
 
-/* False: interrupted. */
-static bool sleep_until(sleep_call *c, const char *text)
+bool sleep_until(sleep_call *c, const char *text)
 {
     static ex_site sites[EX_ACTORS + 1];
     ex_site *site = &sites[ex_self + 1];
@@ -311,11 +311,12 @@ static bool sleep_until(sleep_call *c, const char *text)
     }
     if (c->due != 0 && c->due != INT64_MAX)
         next.reads[1] = &ex_clock_object;
-    if (c->epoll)
-        c->epoll->inside++;
+    file *inside = c->epoll ? c->epoll : c->kqueue;
+    if (inside)
+        inside->inside++;
     ex_point(&next);
-    if (c->epoll)
-        c->epoll->inside--;
+    if (inside)
+        inside->inside--;
     sim_fence();
     if (!c->who)
         return true;
@@ -326,7 +327,7 @@ static bool sleep_until(sleep_call *c, const char *text)
     return !interrupted;
 }
 
-static int64_t due_in(int64_t timeout)
+int64_t due_in(int64_t timeout)
 {
     return timeout < 0 ? INT64_MAX : timeout == 0 ? 0 : ex_clock() + timeout;
 }
@@ -435,16 +436,16 @@ int k_socket(void)
 
 void k_send(int fd)
 {
-    point("send");
+    kernel_point("send");
     file *f = must(fd, SOCKET);
     f->bytes++;
-    changed(f);
+    changed(f, EPOLLIN);
     ex_trace("a byte arrives at %d", fd);
 }
 
 bool k_recv(int fd)
 {
-    point("recv");
+    kernel_point("recv");
     file *f = must(fd, SOCKET);
     bool got = f->bytes > 0;
     f->bytes -= got;
@@ -452,22 +453,38 @@ bool k_recv(int fd)
     return got;
 }
 
+/* With the recv before it one system call, so no step of its own. */
+bool k_ended(int fd)
+{
+    const file *f = must(fd, SOCKET);
+    return f->hangup && !f->bytes;
+}
+
 void k_writable(int fd)
 {
-    point("room");
+    kernel_point("room");
     file *f = must(fd, SOCKET);
     f->writable = true;
-    changed(f);
+    changed(f, EPOLLOUT);
     ex_trace("%d has room to write", fd);
 }
 
 void k_error(int fd)
 {
-    point("error");
+    kernel_point("error");
     file *f = must(fd, SOCKET);
     f->error = true;
-    changed(f);
+    changed(f, EPOLLERR);
     ex_trace("%d has an error", fd);
+}
+
+void k_hangup(int fd)
+{
+    kernel_point("hang-up");
+    file *f = must(fd, SOCKET);
+    f->hangup = true;
+    changed(f, EPOLLHUP);
+    ex_trace("the peer of %d is gone", fd);
 }
 
 void k_user_close(int fd)
@@ -477,7 +494,7 @@ void k_user_close(int fd)
 
 int k_user_dup(int fd)
 {
-    point("dup");
+    kernel_point("dup");
     int copy = new_file(SOCKET);
     files[fds[copy] - 1].kind = FREE;
     fds[copy] = fds[fd];
@@ -498,18 +515,28 @@ int64_t kernel_next_timer(void)
     for (int i = 0; i < FILES; i++)
         if (files[i].kind == TIMERFD && files[i].when > ex_clock() && files[i].when < first)
             first = files[i].when;
-    return first;
+    return kqueue_next_timer() < first ? kqueue_next_timer() : first;
 }
 
-/* After a fork: the threads that were inside are not in the child. */
-void kernel_forget_sleepers(void)
+/* In a forked child: the threads that were inside are not there, and no kqueue either. */
+void kernel_fork(void)
 {
     for (int i = 0; i < FILES; i++)
         files[i].inside = 0;
+    for (int fd = 0; fd < FDS; fd++)
+        if (fds[fd] && file_of(fd)->kind == KQUEUE)
+            drop_fd(fd);
+    process++;
+}
+
+pid_t k_getpid(void)
+{
+    return process;
 }
 
 void kernel_reset(void)
 {
+    process = 1;
     memset(fds, 0, sizeof fds);
     for (int i = 0; i < FILES; i++)
         files[i].kind = FREE;

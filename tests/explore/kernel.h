@@ -8,8 +8,10 @@
 int k_socket(void);
 void k_send(int fd);     /* a byte comes in */
 bool k_recv(int fd);     /* take one; false: it would block */
+bool k_ended(int fd);    /* nothing more to take, ever */
 void k_writable(int fd); /* there is room to write */
 void k_error(int fd);    /* EPOLLERR and nothing else */
+void k_hangup(int fd);   /* the peer is gone */
 void k_user_close(int fd);
 int k_user_dup(int fd);       /* the file lives on under another number */
 void k_wait_readable(int fd); /* an event loop around a nested poller */

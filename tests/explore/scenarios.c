@@ -9,16 +9,15 @@
 #include "explore.h"
 #include "internal.h"
 #include "kernel.h"
-
-enum { DESCS = 3, FAR = 1000000 };
+#include "stage.h"
 
 /* What the poll backend reports is a level: nobody took the byte, so it is there again. */
 #define LEVEL (strcmp(ex_backend, "poll") == 0)
 
-static np_poller *p;
-static np_desc *d[DESCS];
-static int fd[DESCS], peer; /* peer: fd[0]'s file under another number */
-static int result[EX_ACTORS];
+np_poller *p;
+np_desc *d[DESCS];
+int fd[DESCS], result[EX_ACTORS];
+static int peer; /* fd[0]'s file under another number */
 static int64_t start, ended[EX_ACTORS];
 static bool flag[2];
 static int tokens_out[DESCS];
@@ -27,7 +26,20 @@ static int withdrawn;
 /* --- before and after --------------------------------------------------------------------------
  */
 
-static void with(int n)
+/* For a host with a global lock np_poll looks at the kernel twice, first without blocking.  Nobody
+ * holds this one, so the others may come in between any two steps. */
+static void *no_lock_to_give(void)
+{
+    return NULL;
+}
+static void no_lock_to_take(void *cookie)
+{
+    (void)cookie;
+}
+
+#define np_poll(...) (ex_polled = true, np_poll(__VA_ARGS__))
+
+void with(int n)
 {
     memset(result, -1, sizeof result);
     memset(ended, 0, sizeof ended);
@@ -36,7 +48,7 @@ static void with(int n)
     memset(d, 0, sizeof d);
     withdrawn = 0;
     start = ex_clock();
-    np_set_blocking_hooks(NULL, NULL);
+    np_set_blocking_hooks(ex_hooks ? no_lock_to_give : NULL, ex_hooks ? no_lock_to_take : NULL);
     EXPECT(np_poller_new(ex_backend, &p) == NP_OK);
     for (int i = 0; i < n; i++) {
         fd[i] = k_socket();
@@ -49,6 +61,11 @@ static void one(void)
     with(1);
 }
 
+static void none(void)
+{
+    with(0);
+}
+
 static void two(void)
 {
     with(2);
@@ -59,7 +76,7 @@ static void three(void)
     with(3);
 }
 
-static void finish(void)
+void finish(void)
 {
     np_stats stats;
     np_poller_stats(p, &stats);
@@ -94,7 +111,7 @@ static int read_byte(int i)
     }
 }
 
-static void end_with(int rc)
+void end_with(int rc)
 {
     result[ex_self] = rc;
     ended[ex_self] = ex_clock();
@@ -305,6 +322,12 @@ static void interrupted_and_ok(void)
     finish();
 }
 
+static void waits_0_then_wakes(void)
+{
+    waits_0();
+    np_wake(p);
+}
+
 static void waits_twice_0(void)
 {
     int rc = np_wait(d[0], NP_READ);
@@ -334,6 +357,11 @@ static void not_pollable(void)
     EXPECT(result[1] == NP_OK);
     EXPECT(np_wait(d[0], NP_READ) == NP_NOT_POLLABLE && np_reset(d[0], NP_WRITE) == NP_OK);
     finish();
+}
+
+static void hangs_up_0(void)
+{
+    k_hangup(fd[0]);
 }
 
 /* --- deadlines -------------------------------------------------------------------------------- */
@@ -601,6 +629,33 @@ static void dropped(void)
     EXPECT(tokens_out[0] == 1);
     EXPECT(np_load(&p->refs) == (d[1] ? 2u : 1u)); /* the slot went back */
     finish();
+}
+
+static np_desc *second_handle;
+
+static void one_with_two_handles(void)
+{
+    with(1);
+    second_handle = d[0];
+    np_desc_ref(d[0]);
+}
+
+static void waits_with_its_own_handle(void)
+{
+    end_with(np_wait(second_handle, NP_READ));
+    np_desc_unref(second_handle);
+}
+
+/* The next owner of the slot, if it is free already, waits too. */
+static void closes_drops_and_opens(void)
+{
+    np_desc *mine = d[0];
+    d[0] = NULL;
+    np_close(mine);
+    np_desc_unref(mine);
+    d[1] = reopen();
+    k_send(fd[0]);
+    end_with(np_wait(d[1], NP_READ));
 }
 
 /* --- tokens ----------------------------------------------------------------------------------- */
@@ -1116,6 +1171,24 @@ static void forked(void)
     finish();
 }
 
+/* The child closes a poller that it has not used; the number of the kernel object may be another's.
+ */
+static void forks_and_closes(void)
+{
+    fork_child();
+    int strangers = k_socket();
+    np_poller_close(p);
+    EXPECT(!k_recv(strangers));
+    end_with(np_wait(d[0], NP_READ));
+}
+
+static void child_closed(void)
+{
+    EXPECT(result[1] == NP_CLOSED);
+    ex_expect_leak();
+    finish();
+}
+
 static void makes_room(void)
 {
     k_writable(fd[0]);
@@ -1124,314 +1197,337 @@ static void makes_room(void)
 /* --- all of them -------------------------------------------------------------------------------
  */
 
-#define WHO(name, body) {name, body}
-
 const scenario scenarios[] = {
     {"an_event_ends_a_wait",
      "a thread reads; a byte comes",
      one,
      {WHO("reader", reads_0), WHO("peer", sends_0)},
      first_ok,
-     NULL},
+     0},
     {"two_threads_drive_in_turn",
      "the leader hands over",
      two,
      {WHO("first", reads_0), WHO("second", reads_1), WHO("peer", sends_0_1)},
      two_ok,
-     NULL},
+     0},
     {"three_threads_drive_in_turn",
      "two followers, three events",
      three,
      {WHO("first", reads_0), WHO("second", reads_1), WHO("third", reads_2),
       WHO("peer", sends_2_0_1)},
      three_ok,
-     NULL},
+     0},
     {"the_followers_event_comes_first",
      "the leader knows of it",
      two,
      {WHO("first", reads_0), WHO("second", waits_1_then_frees_0), WHO("peer", sends_1)},
      two_ok,
-     NULL},
+     0},
     {"reader_and_writer_are_independent",
      "one descriptor, both modes",
      one,
      {WHO("reader", waits_0), WHO("writer", waits_to_write_0), WHO("peer", sends_0),
       WHO("room", makes_room)},
      two_ok,
-     NULL},
+     0},
     {"a_second_waiter_is_refused",
      "the first is unharmed",
      one,
      {WHO("first", waits_and_passes_on), WHO("second", waits_and_passes_on), WHO("peer", sends_0)},
      one_busy_at_most,
-     NULL},
+     0},
     {"a_thread_and_a_token_on_one_side",
      "one of them is refused, at most",
      one,
      {WHO("thread", waits_and_passes_on), WHO("scheduler", parks_and_takes_unless_busy),
       WHO("peer", sends_0)},
      one_busy_at_most,
-     NULL},
+     0},
     {"unblock_ends_a_wait",
      "and every later one",
      one,
      {WHO("reader", waits_0), WHO("evicter", unblocks_0)},
      first_closed,
-     NULL},
+     0},
     {"close_ends_a_wait",
      "twice at once",
      one,
      {WHO("reader", waits_0), WHO("closer", closes_0), WHO("closer 2", closes_0)},
      first_closed,
-     NULL},
+     0},
     {"close_ends_reader_and_writer",
      "both",
      one,
      {WHO("reader", waits_0), WHO("writer", waits_to_write_0), WHO("closer", closes_0)},
      two_closed,
-     NULL},
+     0},
     {"close_of_one_leaves_the_other",
      "the leader is closed, the follower leads",
      two,
      {WHO("closed", waits_0), WHO("second", reads_1), WHO("closer", closes_0),
       WHO("peer", sends_1)},
      closed_and_ok,
-     NULL},
+     0},
     {"close_against_an_event",
      "either, and closed ever after",
      one,
      {WHO("reader", reads_0), WHO("peer", sends_0), WHO("closer", closes_0)},
      ok_or_closed,
-     NULL},
+     0},
     {"wait_canceled_ignores_unblock",
      "readiness alone ends it",
      one,
      {WHO("waiter", waits_canceled_0), WHO("evicter", unblocks_0), WHO("peer", sends_0)},
      first_ok,
-     NULL},
+     0},
     {"wait_canceled_ends_with_close",
      "for readiness cannot come",
      one,
      {WHO("waiter", waits_canceled_0), WHO("evicter", unblocks_0), WHO("closer", closes_0)},
      first_closed,
-     NULL},
+     0},
     {"an_error_event_is_for_readers",
      "the writer goes on to its write",
      one,
      {WHO("reader", waits_0), WHO("writer", waits_to_write_0), WHO("peer", error_0)},
      not_pollable,
-     NULL},
+     NOT_ON_KQUEUE},
+    {"a_hangup_is_for_both",
+     "no further event may come",
+     one,
+     {WHO("reader", waits_0), WHO("writer", waits_to_write_0), WHO("peer", hangs_up_0)},
+     two_ok,
+     0},
     {"a_signal_hands_over",
      "who is interrupted leaves nobody stranded",
      two,
      {WHO("first", waits_0), WHO("second", reads_1), WHO("signal", signals_first),
       WHO("peer", sends_1)},
      interrupted_and_ok,
-     NULL},
+     0},
     {"a_signal_loses_nothing",
      "an interrupted wait, taken up again",
      one,
      {WHO("first", waits_twice_0), WHO("signal", signals_first), WHO("peer", sends_0)},
      first_ok,
-     NULL},
+     0},
 
     {"a_deadline_reaches_the_waiter",
      "set while it parks",
      one_with_far_deadline,
      {WHO("reader", waits_0), WHO("mover", deadline_100)},
      first_in_time,
-     NULL},
+     0},
     {"a_deadline_of_now_reaches_the_waiter",
      "expired at once, while it parks",
      one,
      {WHO("reader", waits_0), WHO("mover", deadline_now)},
      expired_now,
-     NULL},
+     0},
     {"a_deadline_reaches_a_follower",
      "whoever drives must wake for it",
      two_with_far_deadlines,
      {WHO("first", waits_0), WHO("second", waits_1_then_frees_0), WHO("mover", deadline_100_for_1)},
      second_in_time,
-     NULL},
+     0},
     {"a_deadline_moved_while_it_fires",
      "the new one counts",
      one_with_deadline,
      {WHO("reader", waits_from_whenever), WHO("mover", moves_to_300), WHO("clock", advances_100)},
      moved_deadline_counts,
-     NULL},
+     0},
     {"a_deadline_cleared_while_it_fires",
      "the event ends the wait",
      one_with_deadline,
      {WHO("reader", waits_0), WHO("mover", clears_then_sends), WHO("clock", advances_100)},
      ok_or_timeout_and_nothing_lost,
-     NULL},
+     0},
     {"a_deadline_against_an_event",
      "either, and the event is not lost",
      one_with_deadline,
      {WHO("reader", waits_0), WHO("peer", sends_0), WHO("clock", advances_100)},
      ok_or_timeout_and_nothing_lost,
-     NULL},
+     0},
     {"expiry_is_seen_by_all",
      "the clock has passed it: one firing",
      one_with_deadline,
      {WHO("reader", waits_0), WHO("other", resets_0), WHO("clock", advances_100)},
      fired_once,
-     NULL},
+     0},
     {"equal_deadlines_fire_together",
      "one timer wakes both",
      one_with_equal_deadlines,
      {WHO("reader", waits_0), WHO("writer", waits_to_write_0), WHO("clock", advances_100)},
      both_in_time,
-     NULL},
+     0},
     {"equal_deadlines_parted",
      "the write deadline stays",
      one_with_equal_deadlines,
      {WHO("reader", waits_from_whenever), WHO("writer", waits_to_write_0),
       WHO("mover", moves_read_to_300)},
      writer_in_time,
-     NULL},
+     0},
     {"a_poll_that_ends_leaves_deadlines_covered",
      "the thread drives on",
      two_first_deadline,
      {WHO("poll", polls_50_then_ends), WHO("thread", waits_1)},
      thread_in_time,
-     NULL},
+     0},
     {"a_deadline_reaches_polls",
      "two of them, asleep",
      one_parked_far,
      {WHO("poll", polls_long), WHO("other", polls_once), WHO("mover", deadline_100)},
      token_in_time,
-     NULL},
+     0},
 
     {"a_stale_event_reaches_nobody",
      "the slot has another owner",
      one_armed,
      {WHO("driver", polls_once), WHO("peer", peer_sends), WHO("recycler", recycles)},
      new_owner_untouched,
-     NULL},
+     0},
     {"a_number_closed_underneath",
      "goes to the new owner",
      one_with_peer,
      {WHO("driver", polls_once), WHO("peer", peer_sends), WHO("replacer", replaces)},
      replaced,
-     NULL},
+     0},
     {"a_stale_deadline_fires_on_nobody",
      "the slot has another owner",
      one_armed_with_deadline,
      {WHO("driver", polls_once), WHO("clock", advances_100), WHO("recycler", recycles)},
      new_owner_untouched,
-     NULL},
+     0},
     {"the_last_handle_goes_under_an_event",
      "the token comes out, the slot goes back",
      one_with_peer,
      {WHO("driver", polls_once), WHO("peer", peer_sends), WHO("dropper", drops_0)},
      dropped,
-     NULL},
+     0},
+    {"the_last_handle_goes_under_a_waiter",
+     "the slot goes back when it has left",
+     one_with_two_handles,
+     {WHO("waiter", waits_with_its_own_handle), WHO("closer", closes_drops_and_opens)},
+     closed_and_ok,
+     0},
     {"the_last_handle_goes_with_a_token_queued",
      "the slot waits until the token is out",
      one_with_peer,
      {WHO("driver", polls_once_and_wakes), WHO("dropper", drops_and_opens)},
      dropped,
-     NULL},
+     0},
 
     {"a_token_comes_out_once",
      "and resume says ready",
      one,
      {WHO("scheduler", schedules_0), WHO("peer", sends_0)},
      first_ok,
-     NULL},
+     0},
     {"cancel_against_an_event",
      "withdrawn or out, never both; the event stays",
      one_parked,
      {WHO("driver", polls_once), WHO("peer", sends_0), WHO("canceller", cancels)},
      withdrawn_or_out,
-     NULL},
+     0},
     {"a_side_changes_hands_while_one_parks",
      "who parks keeps its own token",
      one_with_a_byte,
      {WHO("first", parks_slowly), WHO("second", parks_twice)},
      parked_get_their_own,
-     NULL},
+     0},
     {"two_schedulers_on_one_side",
      "each gets its own token, or is refused",
      one,
      {WHO("first", contends_with_0), WHO("second", contends_with_1), WHO("peer", sends_0)},
      one_busy_at_most,
-     NULL},
+     0},
     {"a_token_beside_one_on_its_way",
      "each comes out once, or is refused",
      one_parked,
      {WHO("first", polls_for_token_0), WHO("second", parks_another), WHO("mover", unblocks_softly)},
      tokens_apart,
-     NULL},
+     0},
     {"a_token_parks_while_one_is_queued",
      "each comes out once",
      one_parked,
      {WHO("first", polls_for_token_0), WHO("second", parks_another), WHO("peer", sends_0)},
      tokens_apart,
-     NULL},
+     0},
     {"a_thread_beside_a_token_on_its_way",
      "each gets its own",
      one_parked,
      {WHO("first", polls_for_token_0), WHO("thread", waits_after_token),
       WHO("mover", unblocks_softly)},
      token_and_thread,
-     NULL},
+     0},
     {"reset_spares_the_news",
      "of a token on its way",
      one_parked,
      {WHO("scheduler", takes_token_0), WHO("peer", sends_0), WHO("resetter", just_resets_0)},
      token_once_and_ok,
-     NULL},
+     0},
     {"unblock_brings_the_token_out",
      "of the poll that sleeps",
      one,
      {WHO("scheduler", schedules_0), WHO("evicter", unblocks_0)},
      first_closed,
-     NULL},
+     0},
     {"a_token_against_deadlines",
      "fired and moved: park again",
      one_with_deadline,
      {WHO("scheduler", schedules_against_deadlines), WHO("mover", clears_then_sends),
       WHO("clock", advances_100)},
      first_ok,
-     NULL},
+     0},
     {"two_polls_share_the_tokens",
      "each comes out once",
      two_parked,
      {WHO("poll", takes_any_token), WHO("poll 2", takes_any_token), WHO("peer", sends_0_1)},
      each_token_once,
-     NULL},
+     0},
     {"more_tokens_than_room",
      "the rest comes out next time",
      two_parked,
      {WHO("poll", takes_both_tokens), WHO("peer", sends_0_1)},
      each_token_once,
-     NULL},
+     0},
     {"a_poll_that_returns_lets_a_thread_lead",
      "rule 12",
      one_parked_beside_a_thread,
      {WHO("scheduler", takes_token_0), WHO("thread", reads_1), WHO("peer", sends_0_1)},
      two_ok,
-     NULL},
+     0},
     {"a_poll_of_no_time_steals_nothing",
      "the one that sleeps is woken",
      one,
      {WHO("sleeper", polls_once), WHO("other", polls_0), WHO("waker", wakes)},
      first_ok,
-     NULL},
+     0},
     {"a_wake_is_not_a_threads",
      "the poll returns, the thread waits on",
      one,
      {WHO("poll", polls_then_frees_thread), WHO("thread", reads_0), WHO("waker", wakes)},
      two_ok,
-     NULL},
+     0},
+    {"a_first_look_takes_no_threads_wake",
+     "or hands it on before it sleeps",
+     one,
+     {WHO("thread", waits_0_then_wakes), WHO("poll", polls_once), WHO("evicter", unblocks_0)},
+     closed_and_ok,
+     0},
+    {"a_threads_wake_hides_no_other",
+     "who drains one looks for what else was meant",
+     one,
+     {WHO("thread", waits_0), WHO("poll", polls_once), WHO("evicter", unblocks_0),
+      WHO("waker", wakes)},
+     closed_and_ok,
+     0},
     {"wakes_before_a_poll_are_not_lost",
      "and may collapse",
      one,
      {WHO("poll", polls_once), WHO("waker", wakes_twice)},
      first_ok,
-     NULL},
+     0},
 
     {"a_poller_closed_under_all",
      "threads and poll",
@@ -1439,74 +1535,86 @@ const scenario scenarios[] = {
      {WHO("first", waits_0), WHO("second", waits_1), WHO("poll", polls_until_closed),
       WHO("closer", closes_poller)},
      all_closed,
-     NULL},
+     0},
     {"a_poller_closed_under_a_token",
      "the token comes out",
      one_parked,
      {WHO("poll", polls_until_closed), WHO("peer", sends_0), WHO("closer", closes_poller)},
      poll_and_token_closed,
-     NULL},
+     0},
     {"wake_against_the_closing_poller",
      "as from a signal handler",
      one,
      {WHO("poll", polls_once), WHO("waker", wakes_twice), WHO("closer", closes_poller)},
      poll_ended,
-     NULL},
+     0},
+    {"wake_against_a_closing_empty_poller",
+     "the kernel object outlives the write",
+     none,
+     {WHO("waker", wakes_twice), WHO("closer", closes_poller)},
+     just_finish,
+     0},
     {"open_against_the_closing_poller",
      "either",
      one,
      {WHO("opener", opens_another), WHO("closer", closes_poller), WHO("waiter", waits_0)},
      just_finish,
-     NULL},
+     0},
 
     {"an_outer_loop_misses_no_token",
      "it makes fileno() readable",
      nested,
      {WHO("outer", outer_loop), WHO("evicter", unblocks_0)},
      outer_done,
-     NULL},
+     0},
     {"an_outer_loop_misses_no_event",
      "it makes fileno() readable",
      nested,
      {WHO("outer", outer_loop), WHO("peer", sends_0), WHO("waker", wakes)},
      outer_done,
-     NULL},
+     0},
     {"an_outer_loop_misses_no_deadline",
      "it makes fileno() readable",
      nested,
      {WHO("outer", outer_loop), WHO("mover", deadline_100), WHO("waker", wakes)},
      outer_done,
-     NULL},
+     0},
     {"an_outer_loop_beside_a_thread",
      "who takes the event, the outer loop gets the token",
      nested,
      {WHO("outer", outer_loop_then_frees_2), WHO("thread", reads_2), WHO("peer", sends_0)},
      outer_done,
-     NULL},
+     0},
     {"a_nested_child_goes_on",
      "fileno() is one of its own",
      nested,
      {WHO("forker", forks_nested), WHO("waker", wakes)},
      outer_done,
-     NULL},
+     0},
     {"wakes_reach_a_childs_threads",
      "though one was under way at the fork",
      one_woken,
      {WHO("forker", forks_and_wakes), WHO("thread", polls_in_the_child)},
      two_ok,
-     NULL},
+     0},
     {"a_global_lock_is_given_back",
      "where it blocks, and only there",
      with_global_lock,
      {WHO("first", global_reads_0), WHO("scheduler", global_schedules_1),
       WHO("peer", global_sends)},
      global_done,
-     NULL},
+     OWN_HOOKS},
+    {"a_child_closes_an_unused_poller",
+     "and nothing else",
+     two,
+     {WHO("first", waits_0), WHO("forker", forks_and_closes)},
+     child_closed,
+     0},
     {"a_child_goes_on",
      "whatever the others were doing at the fork",
      two_with_room,
      {WHO("first", waits_0), WHO("second", waits_1), WHO("forker", forks)},
      forked,
-     NULL},
+     0},
     {NULL},
 };

@@ -83,30 +83,58 @@ static void point(const void *object, bool write, const ex_site *site)
     sim_check_address(object);
 }
 
+static void write_out(void *at, bool wide, int64_t value)
+{
+    if (wide)
+        ((np_atomic64 *)at)->value = value;
+    else
+        ((np_atomic32 *)at)->value = (uint32_t)value;
+}
+
 /* What was stored weakly becomes visible to the others. */
 void sim_fence(void)
 {
     if (ex_self < 0)
         return;
     actor *a = &ex_actors[ex_self];
-    for (int i = 0; i < a->buffered; i++)
-        a->buffer[i].at->value = a->buffer[i].value;
+    for (int i = 0; i < a->buffered; i++) {
+        sim_check_address(a->buffer[i].at);
+        write_out(a->buffer[i].at, a->buffer[i].wide, a->buffer[i].value);
+    }
     a->buffered = 0;
 }
 
-static uint32_t visible(const np_atomic32 *at)
+/* A load may run ahead of what its actor stored weakly, but sees it.  NULL: it stored nothing
+ * there. */
+static const int64_t *stored_by_self(const void *at)
 {
-    if (ex_self >= 0)
-        for (int i = ex_actors[ex_self].buffered - 1; i >= 0; i--)
-            if (ex_actors[ex_self].buffer[i].at == at)
-                return ex_actors[ex_self].buffer[i].value;
-    return at->value;
+    actor *self = ex_self < 0 ? NULL : &ex_actors[ex_self];
+    if (self && self->buffered > 0 && ex_choose(2) == 1)
+        sim_fence();
+    for (int i = self ? self->buffered - 1 : -1; i >= 0; i--)
+        if (self->buffer[i].at == at)
+            return &self->buffer[i].value;
+    return NULL;
+}
+
+static bool delay(void *at, bool wide, int64_t value)
+{
+    actor *self = ex_self < 0 ? NULL : &ex_actors[ex_self];
+    if (!self || self->buffered == EX_BUFFER || ex_choose(2) == 0) {
+        sim_fence();
+        return false;
+    }
+    self->buffer[self->buffered].at = at;
+    self->buffer[self->buffered].wide = wide;
+    self->buffer[self->buffered++].value = value;
+    return true;
 }
 
 uint32_t ex_load(const np_atomic32 *a, const ex_site *site)
 {
     point(a, false, site);
-    uint32_t v = visible(a);
+    const int64_t *own = stored_by_self(a);
+    uint32_t v = own ? (uint32_t)*own : a->value;
     ex_trace("%s = %u", site->text, v);
     return v;
 }
@@ -122,15 +150,19 @@ void ex_store(np_atomic32 *a, uint32_t v, const ex_site *site)
 void ex_store_weak(np_atomic32 *a, uint32_t v, const ex_site *site)
 {
     point(a, true, site);
-    if (ex_self >= 0 && ex_actors[ex_self].buffered < 8 && ex_choose(2) == 1) {
-        actor *self = &ex_actors[ex_self];
-        self->buffer[self->buffered].at = a;
-        self->buffer[self->buffered++].value = v;
-        ex_trace("%s: %u, delayed", site->text, v);
-    } else {
+    bool delayed = delay(a, false, v);
+    if (!delayed)
         a->value = v;
-        ex_trace("%s: %u", site->text, v);
-    }
+    ex_trace("%s: %u%s", site->text, v, delayed ? ", delayed" : "");
+}
+
+void ex_store64_weak(np_atomic64 *a, int64_t v, const ex_site *site)
+{
+    point(a, true, site);
+    bool delayed = delay(a, true, v);
+    if (!delayed)
+        a->value = v;
+    ex_trace("%s: %lld%s", site->text, (long long)v, delayed ? ", delayed" : "");
 }
 
 uint32_t ex_swap(np_atomic32 *a, uint32_t v, const ex_site *site)
@@ -169,8 +201,10 @@ uint32_t ex_add(np_atomic32 *a, uint32_t by, const ex_site *site)
 int64_t ex_load64(const np_atomic64 *a, const ex_site *site)
 {
     point(a, false, site);
-    ex_trace("%s = %lld", site->text, (long long)a->value);
-    return a->value;
+    const int64_t *own = stored_by_self(a);
+    int64_t v = own ? *own : a->value;
+    ex_trace("%s = %lld", site->text, (long long)v);
+    return v;
 }
 
 void ex_store64(np_atomic64 *a, int64_t v, const ex_site *site)
@@ -188,6 +222,7 @@ static bool is_free(void *m)
     return ((np_mutex *)m)->owner == 0;
 }
 
+/* To acquire is no fence for what was stored before. */
 void ex_lock(np_mutex *m, const ex_site *site)
 {
     if (ex_self >= 0 && m->owner == ex_self + 2)
@@ -195,7 +230,6 @@ void ex_lock(np_mutex *m, const ex_site *site)
     op next = {.object = m, .write = true, .enabled = is_free, .arg = m, .site = site};
     ex_point(&next);
     sim_check_address(m);
-    sim_fence();
     m->owner = ex_self + 2;
     ex_trace("%s", site->text);
 }
@@ -286,6 +320,7 @@ void np_yield(void)
     static const ex_site site = {"clock", 0, "np_yield"};
     op next = {.yields = true, .site = &site};
     ex_point(&next);
+    sim_fence();
     ex_trace("np_yield");
 }
 

@@ -30,6 +30,7 @@ typedef struct ex_site {
 uint32_t ex_load(const np_atomic32 *a, const ex_site *site);
 void ex_store(np_atomic32 *a, uint32_t v, const ex_site *site);
 void ex_store_weak(np_atomic32 *a, uint32_t v, const ex_site *site);
+void ex_store64_weak(np_atomic64 *a, int64_t v, const ex_site *site);
 uint32_t ex_swap(np_atomic32 *a, uint32_t v, const ex_site *site);
 bool ex_cas(np_atomic32 *a, uint32_t from, uint32_t to, const ex_site *site);
 uint32_t ex_add(np_atomic32 *a, uint32_t by, const ex_site *site);
@@ -58,9 +59,13 @@ extern const ex_site *ex_site_now;
 #define np_mutex_lock(m) ex_lock((m), EX_AT("lock(" #m ")"))
 #define np_mutex_unlock(m) ex_unlock((m), EX_AT("unlock(" #m ")"))
 
-/* A store that is not sequentially consistent: it may stay in its actor's store buffer until the
- * next atomic read-modify-write, lock or system call.  Only planted bugs use it. */
+/* Stores with release order: each may stay in its actor's store buffer, behind which the actor's
+ * own loads run ahead, until it has to be seen: at the actor's next read-modify-write, unlock,
+ * stronger store or system call; or, another choice, before any of its loads.  The core has none:
+ * planted bugs use them, and `make explore-orders`, which asks of every store whether it could be
+ * one. */
 #define np_store_weak(a, v) ex_store_weak((a), (v), EX_AT("store_weak(" #a ")"))
+#define np_store64_weak(a, v) ex_store64_weak((a), (v), EX_AT("store64_weak(" #a ")"))
 
 static inline void np_mutex_init(np_mutex *m)
 {

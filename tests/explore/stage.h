@@ -1,0 +1,20 @@
+/* What the scenarios share: one poller, descriptors on it, and what became of each actor. */
+#ifndef STAGE_H
+#define STAGE_H
+
+#include "explore.h"
+#include "netpoll.h"
+
+enum { DESCS = 3, FAR = 1000000 };
+
+extern np_poller *p;
+extern np_desc *d[DESCS];
+extern int fd[DESCS], result[EX_ACTORS];
+
+void with(int n);      /* before: a poller with n descriptors */
+void finish(void);     /* after: everything is closed, and nothing left */
+void end_with(int rc); /* the actor's result */
+
+#define WHO(name, body) {name, body}
+
+#endif
