@@ -745,7 +745,7 @@ BUGS = (
         (
             (
                 "alone.c",
-                "    np_store(&b->forks, forks);\n    return 1;",
+                "    np_store(&b->shown.forks, forks);\n    return 1;",
                 "    (void)forks;\n    return 0;",
             ),
         ),
@@ -769,8 +769,8 @@ BUGS = (
         (
             (
                 "alone.c",
-                "    np_store(&b->forks, forks);\n    return 1;",
-                "    np_store(&b->forks, forks);\n    return 0;",
+                "    np_store(&b->shown.forks, forks);\n    return 1;",
+                "    np_store(&b->shown.forks, forks);\n    return 0;",
             ),
         ),
     ),
