@@ -175,6 +175,7 @@ static const netpoll_api table = {
     .holds_token = np_holds_token,
     .errors_are_ready = np_errors_are_ready,
     .short_is_drained = np_short_is_drained,
+    .set_ready = np_set_ready,
     .unblock = np_unblock,
     .close = np_close,
     .fdmutex_lock = np_fdmutex_lock,

@@ -88,6 +88,7 @@ typedef struct netpoll_api {
     int (*holds_token)(const np_desc *d, int mode);
     void (*errors_are_ready)(np_desc *d);
     int (*short_is_drained)(const np_desc *d);
+    void (*set_ready)(np_desc *d, int modes);
     int (*unblock)(np_desc *d);
     int (*close)(np_desc *d);
     int (*fdmutex_lock)(np_fdmutex *m, int mode);
