@@ -54,8 +54,10 @@ int ext_failed(ext_operation *op);
 /* Wait until the mode is ready, or perhaps is. */
 int ext_block(ext_operation *op);
 
-/* An operation of Python's, called until it does not raise BlockingIOError any more. */
-PyObject *ext_call(ext_operation *op, PyObject *function, PyObject *args, PyObject *kwargs);
+/* An operation of Python's, called until it does not raise BlockingIOError any more.  ask: what it
+ * does is a system call, so the kernel can tell if it would wait; TLS has a buffer of its own. */
+PyObject *ext_call(ext_operation *op, bool ask, PyObject *function, PyObject *args,
+                   PyObject *kwargs);
 
 int ext_add_fd_type(PyObject *module);
 int ext_add_socket_methods(PyObject *module);
