@@ -192,6 +192,7 @@ static const netpoll_api table = {
     .report = np_report,
     .report_on_signal = np_report_on_signal,
     .now = np_now,
+    .look_for_signals = np_look_for_signals,
     .desc_size = np_desc_size,
     .features = np_features,
 #ifdef _WIN32

@@ -93,9 +93,9 @@ static PyObject *desc_adopt(PyObject *self, PyObject *args)
         return PyErr_Occurred() ? NULL
                                 : PyErr_Format(PyExc_RuntimeError, "a PollDesc is made once");
     np_desc_ref(desc);
-    d->desc = desc;
     Py_INCREF(poller);
     d->poller = poller;
+    d->desc = desc; /* last: whoever sees it sees the rest */
     link_to(p, d);
     Py_RETURN_NONE;
 }
@@ -531,8 +531,10 @@ static PyObject *desc_token(PyObject *self, PyObject *arg)
     int mode;
     if (!ext_mode(d, arg, &mode))
         return NULL;
+    EXT_LOCK(d);
     PyObject *token = d->parked[mode - 1] ? d->parked[mode - 1] : Py_None;
     Py_INCREF(token);
+    EXT_UNLOCK(d);
     return token;
 }
 

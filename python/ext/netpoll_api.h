@@ -106,6 +106,7 @@ typedef struct netpoll_api {
     void (*report)(int fd);
     int (*report_on_signal)(int signum, int fd, int chain);
     int64_t (*now)(void);
+    void (*look_for_signals)(void);
     int (*desc_size)(void);
     const char *(*features)(void);
 
