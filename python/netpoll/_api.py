@@ -6,6 +6,7 @@ import errno
 import os
 import threading
 import warnings
+import weakref
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -108,8 +109,9 @@ class Poller(PollerBase):
         self._set_up()
 
     def _set_up(self) -> None:
-        #: Hubs that wait on descriptors of ours: when we close, they have to look.
-        self._watchers: set[Wakeable] = set()
+        #: Who sleeps elsewhere for our sake, such as a hub: when we close, they have to look.
+        #: Weak references in a plain set, as a WeakSet cannot be copied in one step.
+        self._watchers: set[weakref.ref[Wakeable]] = set()
         #: Tokens of others that a hub found while it looked for its own.
         self._left: deque[Any] = deque()
 
@@ -182,10 +184,23 @@ class Poller(PollerBase):
         """The counters at this moment."""
         return PollerStats(*self._counters())
 
+    def add_watcher(self, watcher: Wakeable) -> None:
+        """Have `watcher.wake()` called once the poller is closed, in the thread that closes it.
+
+        For a loop that sleeps on `fileno()`: closing takes the descriptor away, which no loop
+        notices.  The watcher is held weakly.
+        """
+        self._watchers.add(weakref.ref(watcher, self._watchers.discard))
+
+    def remove_watcher(self, watcher: Wakeable) -> None:
+        """Undo `add_watcher`; idempotent."""
+        self._watchers.discard(weakref.ref(watcher))
+
     def close(self) -> None:
         super().close()
-        for watcher in tuple(self._watchers):
-            watcher.wake()
+        for reference in tuple(self._watchers):
+            if (watcher := reference()) is not None:
+                watcher.wake()
 
     close.__doc__ = PollerBase.close.__doc__
 

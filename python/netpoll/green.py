@@ -60,7 +60,7 @@ from netpoll._api import PollDesc, Poller
 from netpoll._engine import Turns, WaiterBase
 from netpoll._errors import ClosedError
 
-__all__ = ["Greenlet", "GreenletExit", "Hub", "get_hub", "run", "sleep", "spawn"]
+__all__ = ["Greenlet", "GreenletExit", "Hub", "get_hub", "has_hub", "run", "sleep", "spawn"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -237,7 +237,7 @@ class Hub(greenlet.greenlet):
 
     def _take_poller(self) -> None:
         self.poller = _hidden_poller()
-        self.poller._watchers.add(self)
+        self.poller.add_watcher(self)
         self._look_around()
 
     def _look_around(self) -> None:
@@ -322,7 +322,7 @@ class Hub(greenlet.greenlet):
             self._end_greenlets()
             del self.main._netpoll
         for poller in filter(None, (self.poller, self._bell)):
-            poller._watchers.discard(self)
+            poller.remove_watcher(self)
             poller.close()
 
     def _end_greenlets(self) -> None:
@@ -563,6 +563,11 @@ def sleep(seconds: float = 0) -> None:
         raise
 
 
+def has_hub() -> bool:
+    """Has the calling thread a hub, so that `wait` parks the greenlet and not the thread?"""
+    return _local.owner is not None
+
+
 def get_hub() -> Hub:
     """The hub of the calling thread; made if there is none yet."""
     current = getcurrent()
@@ -663,7 +668,7 @@ def _wait_abroad(desc: PollDesc, mode: int, flags: int, waiter: _Waiter) -> int:
     """On a poller that need not be driven by anybody else.  What `Turns.wait_at` returns."""
     hub, poller = waiter.hub, desc.poller
     hub.abroad[poller] = hub.abroad.get(poller, 0) + 1
-    poller._watchers.add(hub)
+    poller.add_watcher(hub)
     hub._look_around()
     try:
         return hub.ready.wait_at(desc, mode, flags, waiter)
@@ -671,5 +676,5 @@ def _wait_abroad(desc: PollDesc, mode: int, flags: int, waiter: _Waiter) -> int:
         hub.abroad[poller] -= 1
         if not hub.abroad[poller]:
             del hub.abroad[poller]
-            poller._watchers.discard(hub)
+            poller.remove_watcher(hub)
             hub._look_around()
