@@ -1,0 +1,11 @@
+"""netpoll under other people's loops, and under libraries that bring a waiting of their own.
+
+Each module needs its library, and nothing else of this package needs any of them:
+
+* `gevent`, `asyncio` (uvloop too), `trio`: `wait(desc, mode)` for the tasks of these loops;
+* `selectors`: a `selectors.BaseSelector` on a `Poller`, for asyncio, socketserver and the like;
+* `level`: waiting by level, for code that does not read until it would block.
+
+They are written on the public API alone: `park`, `resume`, `cancel`, `Poller.poll`, `fileno` and
+`add_watcher`.
+"""

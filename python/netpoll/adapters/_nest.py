@@ -1,0 +1,221 @@
+"""Pollers nested in somebody else's loop: what the adapters share.
+
+A task that waits parks a `Wait`, which is its token.  Its loop watches `Poller.fileno()` as long
+as tasks of it wait on that poller; when that is readable, the loop calls `collect`, which brings
+the tokens out and hands each to its task.  Several loops, in several threads, may watch one poller:
+whichever collects a token delivers it to the loop that it is for.
+
+What a loop watches is a duplicate of that descriptor, which is ours.  The poller may be closed at
+any time by anybody, and its number be somebody else's at once, while the loop still has it in its
+books.
+"""
+
+from __future__ import annotations
+
+import os
+import weakref
+from abc import ABC, abstractmethod
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from netpoll import BusyError, ClosedError, PollDesc, Poller, PollError
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+
+class Token(ABC):
+    """What an adapter parks.  Whoever polls one out calls `deliver`, in any thread."""
+
+    #: Did it come out, since it was parked last?
+    out = False
+
+    def deliver(self) -> None:
+        self.out = True
+        self._notify()
+
+    @abstractmethod
+    def _notify(self) -> None:
+        """Make the waiter run; harmless if it has left."""
+
+
+def collect(poller: Poller) -> None:
+    """Bring out, without blocking, what has become ready on the poller, and deliver it.
+
+    :raises RuntimeError: a scheduler that is no adapter parks on the poller too, and its tokens
+        came out here, where nobody knows whom they are for.
+    """
+    tokens: list[Any]
+    try:
+        tokens = poller.poll(0)
+    except ClosedError as error:
+        tokens = error.tokens
+    strange = [token for token in tokens if not isinstance(token, Token)]
+    for token in tokens:
+        if isinstance(token, Token):
+            token.deliver()
+    if strange:
+        raise RuntimeError(f"{poller!r} is driven by an adapter; nobody takes {strange!r}")
+
+
+#: The adapters' waits of the whole process, by descriptor and mode.  One stays here until its task
+#: has seen the outcome: so nobody else parks there meanwhile, and to cancel hits no other's token.
+_waits: dict[tuple[PollDesc, int], Token] = {}
+
+
+class Wait(Token):
+    """One wait of one task, as a context manager around the loop that every adapter has::
+
+        with Wait(...) as wait:
+            while wait.park():
+                ...                  # until _notify was called
+                if wait.resume():
+                    break
+
+    Left by an exception, a kill or a cancellation, it withdraws the token; a notification that was
+    on its way stays for the next waiter.
+    """
+
+    def __init__(self, nest: Nest, desc: PollDesc, mode: int) -> None:
+        self.nest = nest
+        self.desc = desc
+        self.mode = mode
+        self.poller: Poller = desc.poller
+        #: Is the token parked?  Set before it is, so that what comes between undoes it too.
+        self.parked = False
+        self._entered = False
+
+    def __enter__(self) -> Self:
+        if _waits.setdefault((self.desc, self.mode), self) is not self:
+            raise BusyError(f"fd {self.desc.fd}: another task waits for the same mode")
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        try:
+            if self.parked:
+                self._withdraw()
+            self._leave()
+        finally:
+            del _waits[self.desc, self.mode]
+
+    def park(self) -> bool:
+        """`PollDesc.park`; from True on, the loop watches the poller."""
+        self.out = False
+        self.parked = True
+        try:
+            self.parked = self.desc.park(self.mode, self)
+        except (PollError, BusyError, ValueError):  # and not what a signal handler raised
+            self.parked = False
+            raise
+        if self.parked and not self._entered:
+            self.nest.enter(self.poller)
+            self._entered = True
+        return self.parked
+
+    def resume(self) -> bool:
+        """`PollDesc.resume`, after the token came out."""
+        self.parked = False
+        return self.desc.resume(self.mode)
+
+    def _withdraw(self) -> None:
+        self.parked = False
+        if not self.desc.cancel(self.mode) and not self.out:
+            collect(self.poller)  # about to come out: until then nobody else can park
+
+    def _leave(self) -> None:
+        if self._entered:
+            self._entered = False
+            self.nest.leave(self.poller)
+
+
+class Nest(ABC):
+    """The pollers that one loop watches.  Used in the thread of the loop only."""
+
+    def __init__(self) -> None:
+        self._watches: dict[Poller, Watch] = {}
+
+    @abstractmethod
+    def _watch(self, poller: Poller) -> Watch:
+        """Begin to watch.
+
+        :raises NotImplementedError: the poller has no `fileno()` (Windows).
+        """
+
+    def enter(self, poller: Poller) -> None:
+        """One more of the loop's tasks waits on the poller."""
+        watch = self._watches.get(poller)
+        if watch is None:
+            watch = self._watches[poller] = self._watch(poller)
+        if not watch.waits:
+            watch.busy()
+        watch.waits += 1
+
+    def leave(self, poller: Poller) -> None:
+        """One less."""
+        watch = self._watches.get(poller)
+        if watch is None:  # it ended, as the poller was closed
+            return
+        watch.waits -= 1
+        if not watch.waits:
+            watch.idle()
+
+    def forget(self, watch: Watch) -> None:
+        """It has ended."""
+        if self._watches.get(watch.poller) is watch:
+            del self._watches[watch.poller]
+
+
+class Watch(ABC):
+    """A poller that a loop watches, through a descriptor of its own."""
+
+    def __init__(self, poller: Poller) -> None:
+        self.poller = poller
+        self.waits = 0  #: tasks of the loop that wait on the poller
+        self.fd = -1
+        self.fd = os.dup(poller.fileno())
+        poller.add_watcher(self)
+        _all_watches.add(self)
+
+    def __del__(self) -> None:
+        self.release()
+
+    @abstractmethod
+    def wake(self) -> None:
+        """The poller is closed, perhaps by another thread: the loop has to collect."""
+
+    @abstractmethod
+    def busy(self) -> None:
+        """A task begins to wait, and no other does."""
+
+    @abstractmethod
+    def idle(self) -> None:
+        """No task waits any more."""
+
+    def release(self) -> None:
+        """Give the descriptor back, once the loop does not watch it any more.  Idempotent."""
+        fd, self.fd = self.fd, -1
+        if fd >= 0:
+            self.poller.remove_watcher(self)
+            os.close(fd)
+
+    def renew(self) -> None:
+        """In a forked child the poller has another kernel object behind the same number."""
+        if self.fd >= 0 and not self.poller.closed:
+            os.dup2(self.poller.fileno(), self.fd, inheritable=False)
+
+
+_all_watches: weakref.WeakSet[Watch] = weakref.WeakSet()
+
+
+def _renew_watches() -> None:
+    for watch in list(_all_watches):
+        watch.renew()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_watches)

@@ -1,0 +1,119 @@
+"""gevent's greenlets wait on netpoll's descriptors, beside gevent's own sockets.
+
+from netpoll.adapters.gevent import wait
+
+def receive(sock, desc):
+    while True:
+        desc.reset(READ)
+        try:
+            return sock.recv(4096)
+        except BlockingIOError:
+            wait(desc, READ)
+"""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import gevent
+from gevent.hub import Waiter
+
+from netpoll import PollDesc, Poller
+from netpoll.adapters._nest import Nest, Wait, Watch, collect
+
+__all__ = ["wait"]
+
+
+def wait(desc: PollDesc, mode: int) -> None:
+    """`PollDesc.wait` for a greenlet of gevent: the others of its hub run meanwhile.
+
+    The descriptor may be open on any poller; the hub watches that one while greenlets wait on it.
+    Deadlines, `unblock` and `close` end the wait as they do in a thread.  A kill or a
+    `gevent.Timeout` withdraws it, and a notification that was on its way stays for the next waiter.
+
+    :raises ClosedError, DeadlineExceeded, NotPollableError, BusyError: as `PollDesc.wait`.
+    :raises NotImplementedError: the poller has no descriptor that the hub could watch (Windows).
+    """
+    hub = gevent.get_hub()
+    with _GreenletWait(_nest_of(hub), desc, mode) as greenlet:
+        greenlet.waiter = Waiter(hub)
+        while greenlet.park():
+            greenlet.waiter.get()
+            if greenlet.resume():
+                break
+            greenlet.waiter = Waiter(hub)
+
+
+class _GreenletWait(Wait):
+    waiter: Any
+
+    def _notify(self) -> None:
+        waiter = self.waiter
+        if gevent.getcurrent() is waiter.hub:
+            waiter.switch(None)
+        else:
+            _call_soon(waiter.hub, partial(waiter.switch, None))
+
+
+def _call_soon(hub: Any, call: Callable[[], None]) -> None:
+    """From any thread.  A hub that was destroyed meanwhile has no greenlets to run."""
+    if hub.loop is not None:
+        hub.loop.run_callback_threadsafe(call)
+
+
+class _HubNest(Nest):
+    def __init__(self, hub: Any) -> None:
+        super().__init__()
+        self.hub = weakref.ref(hub)  # weakly, as this is filed under it
+
+    def _watch(self, poller: Poller) -> Watch:
+        return _HubWatch(self, poller)
+
+
+class _HubWatch(Watch):
+    """To start and stop a watcher of gevent costs no system call; a started one keeps the hub
+    waiting.
+    """
+
+    def __init__(self, nest: _HubNest, poller: Poller) -> None:
+        super().__init__(poller)
+        self._nest = nest
+        self._io: Any = gevent.get_hub().loop.io(self.fd, 1)
+
+    def busy(self) -> None:
+        self._io.start(collect, self.poller)
+
+    def idle(self) -> None:
+        self._io.stop()
+
+    def wake(self) -> None:
+        hub = self._nest.hub()
+        if hub is None:
+            return
+        if threading.get_ident() == hub.thread_ident:
+            self._poller_closed()
+        else:
+            _call_soon(hub, self._poller_closed)
+
+    def _poller_closed(self) -> None:
+        self._nest.forget(self)
+        hub = self._nest.hub()
+        if hub is not None and hub.loop is not None:  # a hub takes its watchers along
+            self._io.stop()
+            self._io.close()
+        self.release()
+        collect(self.poller)
+
+
+_nests: weakref.WeakKeyDictionary[Any, _HubNest] = weakref.WeakKeyDictionary()
+
+
+def _nest_of(hub: Any) -> _HubNest:
+    nest = _nests.get(hub)
+    if nest is None:
+        nest = _nests[hub] = _HubNest(hub)
+    return nest

@@ -1,0 +1,287 @@
+"""A `selectors.BaseSelector` on a netpoll `Poller`.
+
+    from netpoll.adapters.selectors import PollerSelector
+
+    loop = asyncio.SelectorEventLoop(PollerSelector())
+
+On Windows it has not the limits of select, as it rests on I/O completion ports.
+
+How it works.  The interface is level-triggered: what is ready is reported at each `select`, until
+it is so no longer.  A poller tells news.  So whenever the selector sleeps, a token is parked for
+each mode that is wanted; and those that were reported last time are *hot*: the next `select` begins
+by looking at them, and at nobody else, with one poll(2).  Who is still ready is reported again, the
+others are cold from then on.  So the cost grows with what is reported, not with what is registered.
+Backends that look anew at each `park` need no poll(2): to park what is hot is enough.
+
+A signal handler that raises in the midst of this may leave a token out and nobody to know it.  Then
+everything that is registered is hot, once.
+"""
+
+from __future__ import annotations
+
+import selectors
+import time
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from netpoll import READ, WRITE, ClosedError, NotPollableError, PollDesc, Poller
+from netpoll.adapters.level import LEVEL_TRIGGERED, look
+
+if TYPE_CHECKING:
+    from _typeshed import FileDescriptorLike
+
+__all__ = ["PollerSelector"]
+
+#: The modes that a number stands for.
+_SPLIT: tuple[tuple[int, ...], ...] = ((), (READ,), (WRITE,), (READ, WRITE))
+
+#: A poll that brings so many tokens may have left more behind.
+MANY = 32
+
+
+class _Entry:
+    """A registered file.  Its tokens are pairs: the entry and the mode."""
+
+    __slots__ = ("desc", "events", "fd", "key", "parked", "tokens")
+
+    def __init__(self, desc: PollDesc, key: selectors.SelectorKey) -> None:
+        self.desc = desc
+        self.key = key
+        self.fd = key.fd
+        self.events = key.events
+        self.parked = 0  #: the modes whose tokens are in the poller
+        self.tokens = {mode: (self, mode) for mode in (READ, WRITE)}
+
+    def park(self, modes: int) -> int:
+        """Have the poller tell of what happens from now on.
+
+        What happened before is forgotten, so look after this.  Gives the modes that cannot be
+        parked, as there is an error and nothing else, which is something to be reported.
+        """
+        failed = 0
+        park = self.desc.park
+        for mode in _SPLIT[modes & ~self.parked]:
+            try:
+                while not park(mode, self.tokens[mode]):
+                    pass
+                self.parked |= mode
+            except NotPollableError:
+                failed |= mode
+            except ClosedError:  # the file was closed, and the number is another's
+                pass
+        return failed
+
+    def drop(self, modes: int) -> None:
+        for mode in _SPLIT[modes]:
+            self.desc.cancel(mode)
+        self.parked &= ~modes
+
+
+class PollerSelector(selectors.BaseSelector):
+    """Level-triggered readiness of any number of files.
+
+    As with the selectors of the standard library, one thread selects; others may register
+    meanwhile, and what they register counts at once.
+
+    :param backend: as for `Poller`, whose errors it raises.
+    """
+
+    def __init__(self, backend: str | None = None) -> None:
+        self._poller = Poller(backend)
+        self._looks = self._poller.backend not in LEVEL_TRIGGERED
+        self._entries: dict[int, _Entry] = {}
+        self._map: _Keys | None = _Keys(self)
+        self._hot: dict[_Entry, int] = {}  # modes that may be ready without any news
+        self._sleeping = False
+        self._interrupted = False
+
+    # Registration.
+
+    def register(
+        self, fileobj: FileDescriptorLike, events: int, data: Any = None
+    ) -> selectors.SelectorKey:
+        """Begin to watch a file.
+
+        :raises ValueError: events are not EVENT_READ, EVENT_WRITE or both; or no file.
+        :raises KeyError: it is registered.
+        :raises OSError: it is no open file; or, as NotPollableError, no kind that can be polled.
+        """
+        _check(events)
+        fd = self._find(fileobj)
+        if fd in self._entries:
+            raise KeyError(f"{fileobj!r} (fd {fd}) is already registered")
+        key = selectors.SelectorKey(fileobj, fd, events, data)
+        entry = self._entries[fd] = _Entry(self._open(fd), key)
+        # The kernel's first event tells what is ready.  If another thread sleeps in select, it may
+        # have come already, and nobody was there to hear of it.
+        failed = entry.park(events)
+        if self._sleeping or failed:
+            self._heat(entry, events)
+        return key
+
+    def _open(self, fd: int) -> PollDesc:
+        try:
+            return self._poller.open(fd)
+        except FileExistsError as error:
+            raise KeyError(f"fd {fd} is already registered") from error
+
+    def unregister(self, fileobj: FileDescriptorLike) -> selectors.SelectorKey:
+        """Watch it no longer.  The file may have been closed before.
+
+        :raises KeyError: it is not registered.
+        """
+        entry = self._entry_of(fileobj)
+        del self._entries[entry.fd]
+        self._hot.pop(entry, None)
+        entry.drop(entry.parked)
+        entry.desc.close()
+        entry.tokens.clear()  # which hold the entry
+        return entry.key
+
+    def modify(
+        self, fileobj: FileDescriptorLike, events: int, data: Any = None
+    ) -> selectors.SelectorKey:
+        """Change what is watched for, or the data.
+
+        :raises KeyError: it is not registered.
+        :raises ValueError: events are not EVENT_READ, EVENT_WRITE or both.
+        """
+        _check(events)
+        entry = self._entry_of(fileobj)
+        before, entry.events = entry.events, events
+        entry.key = selectors.SelectorKey(fileobj, entry.fd, events, data)
+        entry.drop(before & ~events)
+        if events & ~before:
+            entry.park(events & ~before)
+            self._heat(entry, events & ~before)
+        return entry.key
+
+    def _entry_of(self, fileobj: FileDescriptorLike) -> _Entry:
+        try:
+            return self._entries[self._find(fileobj)]
+        except KeyError:
+            raise KeyError(f"{fileobj!r} is not registered") from None
+
+    def _heat(self, entry: _Entry, modes: int) -> None:
+        self._hot[entry] = self._hot.get(entry, 0) | modes
+        if self._sleeping:
+            self._poller.wake()
+
+    # Selection.
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        """Wait until registered files are ready; their keys, and the events that are.
+
+        :param timeout: seconds; None waits without end, 0 or less not at all.
+        :returns: empty if the time is over.
+        """
+        if self._interrupted:
+            self._start_anew()
+        self._interrupted = True
+        found = self._select(timeout)
+        self._hot.update(found)
+        self._interrupted = False
+        return [(entry.key, modes & entry.events) for entry, modes in found.items()]
+
+    def _select(self, timeout: float | None) -> dict[_Entry, int]:
+        end = None if timeout is None else time.monotonic() + timeout
+        left = timeout
+        while True:
+            found = self._look_at_hot() if self._hot else {}
+            self._collect(found, 0 if found else left)
+            if found or (end is not None and (left := end - time.monotonic()) <= 0):
+                return found
+
+    def _look_at_hot(self) -> dict[_Entry, int]:
+        """All is cold after this; what is ready is found."""
+        found: dict[_Entry, int] = {}
+        fds: list[tuple[int, int]] = []
+        hot = self._hot
+        while hot:
+            entry, modes = hot.popitem()
+            modes &= entry.events
+            if failed := entry.park(modes):
+                found[entry] = failed
+            fds.append((entry.fd, modes))
+        if self._looks:
+            for fd, ready in look(fds):
+                if (still := self._entries.get(fd)) is not None:
+                    found[still] = found.get(still, 0) | ready
+        return found
+
+    def _collect(self, found: dict[_Entry, int], timeout: float | None) -> None:
+        """What the poller tells."""
+        self._sleeping = True  # from here on those who heat wake us
+        tokens: list[tuple[_Entry, int]] = self._poller.poll(0 if self._hot else timeout)
+        self._sleeping = False
+        entries = self._entries
+        while tokens:
+            for entry, mode in tokens:
+                entry.parked &= ~mode
+                if mode & entry.events and entry is entries.get(entry.fd):
+                    found[entry] = found.get(entry, 0) | mode
+            tokens = self._poller.poll(0) if len(tokens) >= MANY else []
+
+    def _start_anew(self) -> None:
+        """The last select was cut off: nobody knows what it had found."""
+        self._sleeping = False
+        for entry in self._entries.values():
+            entry.drop(READ | WRITE)
+            self._hot[entry] = entry.events
+
+    # The rest.
+
+    def close(self) -> None:
+        """Close the poller and forget every file; idempotent.  The files stay open."""
+        for entry in self._entries.values():
+            entry.desc.close()
+        self._entries.clear()
+        self._hot.clear()
+        self._map = None
+        self._poller.close()
+
+    def get_map(self) -> Mapping[FileDescriptorLike, selectors.SelectorKey]:
+        """The keys by file, or by descriptor; None after `close`, as the interface has it."""
+        return self._map  # type: ignore[return-value]
+
+    def _find(self, fileobj: FileDescriptorLike) -> int:
+        """The descriptor of a file, which may have been closed since it was registered."""
+        try:
+            return _descriptor(fileobj)
+        except ValueError:
+            for entry in self._entries.values():
+                if entry.key.fileobj is fileobj:
+                    return entry.fd
+            raise
+
+
+class _Keys(Mapping["FileDescriptorLike", selectors.SelectorKey]):
+    def __init__(self, selector: PollerSelector) -> None:
+        self._selector = selector
+
+    def __len__(self) -> int:
+        return len(self._selector._entries)
+
+    def __getitem__(self, fileobj: FileDescriptorLike) -> selectors.SelectorKey:
+        try:
+            return self._selector._entries[self._selector._find(fileobj)].key
+        except (KeyError, ValueError):
+            raise KeyError(f"{fileobj!r} is not registered") from None
+
+    def __iter__(self) -> Iterator[FileDescriptorLike]:
+        return iter(self._selector._entries)
+
+
+def _check(events: int) -> None:
+    if not events or events & ~(READ | WRITE):
+        raise ValueError(f"invalid events: {events!r}")
+
+
+def _descriptor(fileobj: FileDescriptorLike) -> int:
+    try:
+        fd = fileobj if isinstance(fileobj, int) else int(fileobj.fileno())
+    except (AttributeError, TypeError, ValueError):
+        raise ValueError(f"invalid file object: {fileobj!r}") from None
+    if fd < 0:
+        raise ValueError(f"invalid file descriptor: {fd}")
+    return fd
