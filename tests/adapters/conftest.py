@@ -1,0 +1,29 @@
+"""The loops to be embedded in, and what of them stays behind by design."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+import pytest
+from loops import LOOPS, Loop
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _what_loops_keep() -> None:
+    """libuv has a pipe a process, made by its first loop: before descriptors are counted."""
+    for make in LOOPS.values():
+        with contextlib.suppress(pytest.skip.Exception), make():
+            pass
+
+
+@pytest.fixture(params=LOOPS)
+def loop(request: pytest.FixtureRequest) -> Iterator[Loop]:
+    with LOOPS[request.param]() as loop:
+        yield loop
+
+
+@pytest.fixture(params=LOOPS)
+def two_loops(request: pytest.FixtureRequest) -> Iterator[tuple[Loop, Loop]]:
+    with LOOPS[request.param]() as one, LOOPS[request.param]() as other:
+        yield one, other
