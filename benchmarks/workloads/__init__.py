@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from benchmarks.model import Table
 
-from . import beside, churn, core, deadlines, echo, idle, ping_pong, registration, threads
+from . import beside, churn, core, deadlines, echo, idle, ping_pong, registration, selector, threads
 
 GROUPS: dict[str, Sequence[Table]] = {
     "ping_pong": ping_pong.TABLES,
@@ -17,5 +17,6 @@ GROUPS: dict[str, Sequence[Table]] = {
     "idle": idle.TABLES,
     "threads": threads.TABLES,
     "registration": registration.TABLES,
+    "selector": selector.TABLES,
     "core": core.TABLES,
 }
