@@ -44,6 +44,7 @@ ABOUT = {
     "idle": "Idle descriptors, and memory",
     "threads": "Threads",
     "registration": "Opening, closing, asking",
+    "selector": "Selectors",
     "core": "The core without Python",
 }
 

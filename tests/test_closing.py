@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import gc
 import os
 import random
 import socket
+import weakref
 from functools import partial
 
 import pytest
@@ -563,3 +565,29 @@ def test_a_file_closed_beside_a_sleeping_driver_is_let_go(threads: Stage, socket
         assert b.recv(1) == b""
         d.send(b"x")
         driving.result()
+
+
+class Watcher:
+    """Somebody who sleeps on a poller's descriptor, elsewhere."""
+
+    def __init__(self) -> None:
+        self.woken: list[bool] = []
+
+    def wake(self) -> None:
+        self.woken.append(True)
+
+
+@pytest.mark.rule(8)
+def test_a_poller_that_closes_wakes_its_watchers_once_and_keeps_none_alive(backend: str) -> None:
+    poller = Poller(backend)
+    watcher, left, forgotten = Watcher(), Watcher(), Watcher()
+    for each in (watcher, watcher, left, forgotten):
+        poller.add_watcher(each)
+    poller.remove_watcher(left)
+    poller.remove_watcher(left)
+    gone = weakref.ref(forgotten)
+    del forgotten, each
+    gc.collect()
+    assert gone() is None
+    poller.close()
+    assert watcher.woken == [True] and left.woken == []

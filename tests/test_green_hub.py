@@ -541,3 +541,13 @@ def test_run_outside_of_a_greenlet_runs_until_the_function_returns(backend: str)
         print(log)
     """
     assert check_python(script, backend=backend) == "done []\n['slow']\n"
+
+
+@pytest.mark.rule(11)
+def test_a_thread_has_a_hub_from_its_first_use_on() -> None:
+    def look() -> list[bool]:
+        before = green.has_hub()
+        green.get_hub()
+        return [before, green.has_hub()]
+
+    assert ThreadTask("thread", look, ()).result() == [False, True]

@@ -295,7 +295,8 @@ class _Dump:
             return ", C's own"
         if poller is _api._default:
             return ", the default poller"
-        for watcher in tuple(poller._watchers):
+        for reference in tuple(poller._watchers):
+            watcher = reference()
             if getattr(watcher, "poller", None) is poller:
                 hub: Any = watcher
                 return (
