@@ -33,16 +33,16 @@ import operator
 import os
 import socket as _std
 import time
-import types
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from socket import *  # noqa: F403
 from socket import AddressFamily, AddressInfo, MsgFlag, SocketKind  # noqa: F401
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any
 
 from netpoll import _engine, _errors, _hooks
 from netpoll._api import WRITE
+from netpoll._borrowed import borrowed
 from netpoll._parking import gate
 
 if TYPE_CHECKING or _engine.PURE:
@@ -56,8 +56,6 @@ __all__ = list(_std.__all__)
 # Private names too: other modules of the standard library use them, and so do its own functions,
 # some of which run with our globals, below.
 globals().update({name: value for name, value in vars(_std).items() if name not in globals()})
-
-F = TypeVar("F", bound=Callable[..., Any])
 
 _NONBLOCK = getattr(_std, "SOCK_NONBLOCK", 0)
 _UNIX = getattr(_std, "AF_UNIX", None)
@@ -212,10 +210,12 @@ class socket(SocketBase):  # type: ignore[no-redef]
     def detach(self) -> int:
         """Close the socket object and give its number, in the mode that the timeout asks for."""
         number = super().detach()
-        self._fd.detach()
+        self._fd.detach()  # first: nobody's operation may meet a file that blocks
         if number >= 0 and self._fd.timeout is None:
             with suppress(OSError):  # the number was closed by others
-                os.set_blocking(number, True)
+                plain = _std.socket(self.family, self.type, self.proto, number)
+                plain.setblocking(True)
+                plain.detach()
         return number
 
 
@@ -249,25 +249,16 @@ def _regular_file(file: Any) -> tuple[int, int]:
 # --- what makes sockets ---------------------------------------------------------------------------
 
 
-def _with_our_class(function: F) -> F:
-    """The standard module's own function, with our class where it says `socket`."""
-    made = types.FunctionType(
-        function.__code__,
-        globals(),
-        function.__name__,
-        function.__defaults__,
-        function.__closure__,
-    )
-    made.__doc__ = function.__doc__
-    made.__kwdefaults__ = function.__kwdefaults__
-    made.__module__ = __name__
-    return cast(F, made)
+fromfd = borrowed(_std.fromfd, globals())
+socketpair = borrowed(_std.socketpair, globals())
+create_connection = borrowed(_std.create_connection, globals())
+create_server = borrowed(_std.create_server, globals())
+if hasattr(_std, "fromshare"):
+    fromshare = borrowed(_std.fromshare, globals())
 
-
-fromfd = _with_our_class(_std.fromfd)
-socketpair = _with_our_class(_std.socketpair)
-create_connection = _with_our_class(_std.create_connection)
-create_server = _with_our_class(_std.create_server)
 
 if _hooks.new_socket_class is not None:
     _hooks.new_socket_class(socket)
+
+with suppress(ImportError):  # a build of Python without OpenSSL
+    import netpoll.ssl  # noqa: F401

@@ -12,7 +12,6 @@ module, together with what the place where it runs asks for:
 from __future__ import annotations
 
 import _thread
-import queue
 import select
 import socket
 import threading
@@ -103,13 +102,14 @@ def put_into(module: types.ModuleType, sockets: str, place: str) -> None:
     names: dict[str, Any] = {} if sockets == "standard" else {"socket": SOCKETS[sockets]()}
     if place == "hubs":
         names["thread"] = _Proxy(_thread, start_new_thread=_start_hub)
-        names["threading"] = _Proxy(threading, Thread=_HubThread)
+        threading.Thread._bootstrap_inner = _in_hub(threading.Thread._bootstrap_inner)
     elif place == "greenlets":
         names["thread"] = _Proxy(_thread, start_new_thread=_start_greenlet)
-        names["threading"] = _Proxy(threading, Thread=_GreenThread, Event=_GreenEvent)
-        names["queue"] = queue
+        names["threading"] = _Proxy(threading, Event=_GreenEvent)
         names["time"] = _Proxy(time, sleep=_green_sleep)
         names["select"] = _Proxy(select, select=_green_select)
+        for name in ("start", "join", "is_alive"):
+            setattr(threading.Thread, name, vars(_GreenThread)[name])
     for name, value in names.items():
         if hasattr(module, name):
             setattr(module, name, value)
@@ -151,11 +151,15 @@ def _but_exit(function: Callable[..., object], *args: Any) -> None:
         pass
 
 
-class _HubThread(threading.Thread):
-    def run(self) -> None:
+def _in_hub(bootstrap: Callable[[threading.Thread], None]) -> Callable[[threading.Thread], None]:
+    """What every thread does, of whatever class: in a hub."""
+
+    def in_hub(thread: threading.Thread) -> None:
         from netpoll import green
 
-        green.run(super().run)
+        green.run(bootstrap, thread)
+
+    return in_hub
 
 
 # --- greenlets ------------------------------------------------------------------------------------
@@ -173,24 +177,20 @@ def _start_greenlet(function: Callable[..., object], args: tuple[Any, ...]) -> A
     return green.spawn(_but_exit, function, *args)
 
 
-class _GreenThread:
-    """threading.Thread, as far as the tests use it."""
-
-    def __init__(self, target: Callable[..., object], args: tuple[Any, ...] = ()) -> None:
-        self._target = target
-        self._args = args
-        self._greenlet: Any = None
+class _GreenThread(threading.Thread):
+    """The methods that make a greenlet of every thread, of whatever class."""
 
     def start(self) -> None:
         from netpoll import green
 
-        self._greenlet = green.spawn(self._target, *self._args)
+        self._greenlet = green.spawn(_but_exit, self.run)
 
     def join(self, timeout: float | None = None) -> None:
         self._greenlet.join(timeout)
 
     def is_alive(self) -> bool:
-        return self._greenlet is not None and not self._greenlet.dead
+        greenlet = getattr(self, "_greenlet", None)
+        return greenlet is not None and not greenlet.dead
 
 
 class _GreenEvent:
