@@ -68,8 +68,10 @@ int ext_failed(ext_operation *op);
 /* Wait until the mode is ready, or perhaps is. */
 int ext_block(ext_operation *op);
 
-/* An operation of Python's, called until it does not raise BlockingIOError any more. */
-PyObject *ext_call(ext_operation *op, PyObject *function, PyObject *args, PyObject *kwargs);
+/* An operation of Python's, called until it does not raise BlockingIOError any more.  ask: what it
+ * does is a system call, so the kernel can tell if it would wait; TLS has a buffer of its own. */
+PyObject *ext_call(ext_operation *op, bool ask, PyObject *function, PyObject *args,
+                   PyObject *kwargs);
 
 /* For present and later operations of the modes: seconds from now, or None. */
 PyObject *ext_set_io_deadline(FdObject *fd, PyObject *timeout, int modes);

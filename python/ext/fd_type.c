@@ -443,10 +443,10 @@ static bool would_wait(const ext_operation *op)
 #endif
 }
 
-PyObject *ext_call(ext_operation *op, PyObject *function, PyObject *args, PyObject *kwargs)
+PyObject *ext_call(ext_operation *op, bool ask, PyObject *function, PyObject *args,
+                   PyObject *kwargs)
 {
-    bool ask = op->waits;
-
+    ask = ask && op->waits;
     op->fd->drained[op->mode - 1] = false; /* whatever it does, we do not know */
     for (;;) {
         if (ext_check(op) < 0)
@@ -499,7 +499,7 @@ static PyObject *fd_call(PyObject *self, PyObject *const *args, Py_ssize_t n)
         return NULL;
     PyObject *result = NULL;
     if (ext_begin(&op, (FdObject *)self, (int)mode, (int)flags) == 0) {
-        result = ext_call(&op, args[2], rest, NULL);
+        result = ext_call(&op, false, args[2], rest, NULL);
         ext_end(&op);
     }
     Py_DECREF(rest);

@@ -441,7 +441,7 @@ static PyObject *standard(PyObject *self, const char *name, int mode, PyObject *
     PyObject *bound = method ? PyObject_CallMethod(method, "__get__", "O", self) : NULL;
     PyObject *result = NULL;
     if (bound && ext_begin(&op, f, mode, flags) == 0) {
-        result = ext_call(&op, bound, args, kwargs);
+        result = ext_call(&op, true, bound, args, kwargs);
         ext_end(&op);
     }
     Py_XDECREF(bound);
