@@ -1,7 +1,7 @@
 """Tests of CPython that need not pass with our sockets, each with the reason.
 
-The keys are patterns of ids.  An exception that no test needs any more is reported: see
-test_cpython.py.
+The keys are patterns of ids, some for one place only.  An exception that no test needs any
+more is reported: see test_cpython.py.
 """
 
 from __future__ import annotations
@@ -10,16 +10,35 @@ _NONBLOCK = (
     "looks at O_NONBLOCK of the file: ours is in non-blocking mode whatever the timeout is, as the "
     "standard one is with a timeout"
 )
+_NO_SOCKETS = "is not about sockets"
+_SELECT = "the server waits in select or poll, which blocks the thread, with any class"
 
 EXCEPTIONS: dict[str, str] = {
+    "test.test_ssl.ThreadedTests.test_socketserver @ greenlets": _SELECT,
+    "test.test_ssl.ThreadedTests.test_asyncore_server @ greenlets": _SELECT,
     "test.test_socket.NonBlockingTCPTests.testSetBlocking": _NONBLOCK,
     "test.test_socket.NonBlockingTCPTests.testSetBlocking_overflow": _NONBLOCK,
     "test.test_socket.NonblockConstantTest.test_SOCK_NONBLOCK": _NONBLOCK,
 }
+
+
+def exceptions(module: str, place: str) -> list[str]:
+    """The patterns for a module, where it runs there."""
+    found = []
+    for key in EXCEPTIONS:
+        pattern, _, only = key.partition(" @ ")
+        if pattern.startswith(f"{module}.") and only in ("", place):
+            found.append(pattern)
+    return found
+
 
 #: Not run at all, with any class.
 LEFT_OUT: dict[str, str] = {
     "test.test_socket.ThreadedVSOCKSocketStreamTest.*": (
         "waits for ever where the kernel knows vsock and nobody is at the other end"
     ),
+    "test.test_ssl.ContextTests.*": _NO_SOCKETS,
+    "test.test_ssl.MemoryBIOTests.*": _NO_SOCKETS,
+    "test.test_ssl.SSLObjectTests.*": _NO_SOCKETS,
+    "test.test_ssl.Test*Enumerations.*": _NO_SOCKETS,
 }

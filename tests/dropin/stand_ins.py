@@ -1,7 +1,7 @@
 """What stands where in a test module of CPython: its sockets, its threads.
 
-`SOCKETS` has the modules that can stand for `socket`; `put_into` puts one of them into a test
-module, together with what the place where it runs asks for:
+`MODULES` has what can stand for a module of the standard library; `put_into` puts some of it into a
+test module, together with what the place where it runs asks for:
 
 * `threads`: the test and its client thread run as they are.
 * `hubs`: the same threads, and each runs in a greenlet hub of its own.
@@ -63,6 +63,12 @@ def _netpoll() -> types.ModuleType:
     return netpoll.socket
 
 
+def _netpoll_ssl() -> types.ModuleType:
+    import netpoll.ssl
+
+    return netpoll.ssl
+
+
 def _lossy() -> types.ModuleType:
     """Loses the last byte of what is long enough."""
 
@@ -87,19 +93,23 @@ def _deaf() -> types.ModuleType:
     return _with_class(Deaf)
 
 
-#: Names of the modules that can stand for `socket`.
-SOCKETS: dict[str, Callable[[], types.ModuleType]] = {
-    "standard": _standard,
-    "subclass": _subclass,
-    "netpoll": _netpoll,
-    "lossy": _lossy,
-    "deaf": _deaf,
+#: What can stand for a module of the standard library; several are joined by a plus sign.
+MODULES: dict[str, tuple[str, Callable[[], types.ModuleType]]] = {
+    "standard": ("socket", _standard),
+    "subclass": ("socket", _subclass),
+    "netpoll": ("socket", _netpoll),
+    "ssl": ("ssl", _netpoll_ssl),
+    "lossy": ("socket", _lossy),
+    "deaf": ("socket", _deaf),
 }
 
 
 def put_into(module: types.ModuleType, sockets: str, place: str) -> None:
     """Replace the module's names.  Where it runs in greenlets, `run_in` must be around it."""
-    names: dict[str, Any] = {} if sockets == "standard" else {"socket": SOCKETS[sockets]()}
+    names: dict[str, Any] = {}
+    for one in sockets.split("+"):
+        name, make = MODULES[one]
+        names[name] = make()
     if place == "hubs":
         names["thread"] = _Proxy(_thread, start_new_thread=_start_hub)
         threading.Thread._bootstrap_inner = _in_hub(threading.Thread._bootstrap_inner)

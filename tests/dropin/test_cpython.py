@@ -6,14 +6,14 @@ What passes with the standard class must pass, but for the list in cpython_excep
 from __future__ import annotations
 
 import sys
-from fnmatch import fnmatchcase
 
 import cpython_suite as suite
 import pytest
-from cpython_exceptions import EXCEPTIONS, LEFT_OUT
+from cpython_exceptions import LEFT_OUT, exceptions
 from support import HAS_GREENLET
 
 SOCKET = "test.test_socket"
+SSL = "test.test_ssl"
 
 MISSING = suite.available(SOCKET)
 
@@ -36,35 +36,45 @@ def baseline(module: str) -> suite.Outcomes:
     return _baselines[module]
 
 
-def worse(module: str, sockets: str, place: str) -> suite.Outcomes:
-    """The regressions, of which those that failed had a second chance on their own."""
-    before = baseline(module)
-    found = suite.regressions(before, suite.outcomes(module, sockets, place, before))
-    excepted = suite.matching(found, EXCEPTIONS)
-    return {name: found[name] for name in excepted} | suite.again(
-        {name: outcome for name, outcome in found.items() if name not in excepted},
-        lambda tests: suite.outcomes(module, sockets, place, tests),
-    )
-
-
 def described(found: suite.Outcomes) -> str:
     return "\n".join(f"--- {o.kind}: {name}\n{o.text}" for name, o in found.items())
 
 
-def test_the_standard_class_passes_most() -> None:
-    passed = [name for name, outcome in baseline(SOCKET).items() if outcome.kind == "ok"]
-    assert len(passed) > 300
+@pytest.mark.parametrize(("module", "least"), [(SOCKET, 300), (SSL, 80)])
+def test_the_standard_class_passes_most(module: str, least: int) -> None:
+    passed = [name for name, outcome in baseline(module).items() if outcome.kind == "ok"]
+    assert len(passed) > least
 
 
 @pytest.mark.parametrize("place", ["threads", "hubs", "greenlets"])
 def test_sockets(place: str) -> None:
+    all_pass(SOCKET, "netpoll", place)
+
+
+@pytest.mark.parametrize(
+    ("modules", "place"),
+    [("netpoll", "threads"), ("netpoll", "hubs"), ("netpoll+ssl", "greenlets")],
+    ids=["threads", "hubs", "greenlets"],
+)
+def test_tls(modules: str, place: str) -> None:
+    """With the standard module's contexts, or ours."""
+    all_pass(SSL, modules, place)
+
+
+def all_pass(module: str, modules: str, place: str) -> None:
+    """But for the exceptions, of which each is needed."""
     if place != "threads" and not HAS_GREENLET:
         pytest.skip("greenlet is not installed")
-    found = worse(SOCKET, "netpoll", place)
-    unexpected = {name: o for name, o in found.items() if not suite.matching([name], EXCEPTIONS)}
+    before = baseline(module)
+    allowed = exceptions(module, place)
+    found = suite.regressions(before, suite.outcomes(module, modules, place, before))
+    excepted = suite.matching(found, allowed)
+    unexpected = suite.again(
+        {name: outcome for name, outcome in found.items() if name not in excepted},
+        lambda tests: suite.outcomes(module, modules, place, tests),
+    )
     assert not unexpected, described(unexpected)
-    expected = [pattern for pattern in EXCEPTIONS if pattern.startswith(f"{SOCKET}.")]
-    stale = [p for p in expected if not any(fnmatchcase(name, p) for name in found)]
+    stale = [pattern for pattern in allowed if not suite.matching(excepted, [pattern])]
     assert not stale, f"no exceptions any more: {stale}"
 
 
