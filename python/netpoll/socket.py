@@ -256,6 +256,7 @@ create_server = borrowed(_std.create_server, globals())
 if hasattr(_std, "fromshare"):
     fromshare = borrowed(_std.fromshare, globals())
 
+
 if _hooks.new_socket_class is not None:
     _hooks.new_socket_class(socket)
 
