@@ -24,7 +24,7 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from netpoll import READ, WRITE, ClosedError, NotPollableError, PollDesc, Poller
+from netpoll import READ, WRITE, BusyError, ClosedError, NotPollableError, PollDesc, Poller
 from netpoll.adapters.level import LEVEL_TRIGGERED, look
 
 if TYPE_CHECKING:
@@ -64,6 +64,8 @@ class _Entry:
             try:
                 while not park(mode, self.tokens[mode]):
                     pass
+                self.parked |= mode
+            except BusyError:  # parked already: a signal handler cut us off before the note of it
                 self.parked |= mode
             except NotPollableError:
                 failed |= mode
