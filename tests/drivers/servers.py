@@ -1,0 +1,218 @@
+"""Private servers on loopback, each in a folder of its own, started and stopped by the tests."""
+
+from __future__ import annotations
+
+import glob
+import os
+import pwd
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+LIMIT = 30.0
+
+
+def program(name: str, *elsewhere: str) -> str:
+    """Its path; the test is skipped if it is not installed."""
+    found = shutil.which(name) or next(iter(glob.glob(elsewhere[0]) if elsewhere else []), None)
+    if not found:
+        pytest.skip(f"{name} is not installed: make test-drivers does that as root on Debian")
+    return os.path.realpath(found)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class Server:
+    """A process that listens on a port of 127.0.0.1, not as root."""
+
+    user = "nobody"
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.port = free_port()
+        self.process: subprocess.Popen[bytes] | None = None
+        if os.getuid() == 0:
+            owner = pwd.getpwnam(self.user)
+            os.chown(folder, owner.pw_uid, owner.pw_gid)
+            for parent in (folder.parent, folder.parent.parent):
+                parent.chmod(0o755)  # pytest's, which are root's alone
+        folder.chmod(0o700)
+        self.prepare()
+        self.start()
+
+    def prepare(self) -> None:
+        """What is done once, before it starts first."""
+
+    def command(self) -> list[str]:
+        raise NotImplementedError
+
+    def popen(self, command: list[str]) -> subprocess.Popen[bytes]:
+        as_user = {"user": self.user, "group": pwd.getpwnam(self.user).pw_gid, "extra_groups": []}
+        with (self.folder / "log").open("ab") as log:
+            return subprocess.Popen(
+                command,
+                cwd=self.folder,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env={"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8"},
+                **(as_user if os.getuid() == 0 else {}),
+            )
+
+    def answers(self) -> bool:
+        """Does it serve?"""
+        with socket.create_connection(("127.0.0.1", self.port), 1):
+            return True
+
+    def start(self) -> None:
+        self.process = self.popen(self.command())
+        end = time.monotonic() + LIMIT
+        while True:
+            try:
+                if self.answers():
+                    return
+            except OSError:
+                pass
+            if self.process.poll() is not None or time.monotonic() > end:
+                self.stop()
+                pytest.fail((self.folder / "log").read_text(errors="replace")[-2000:])
+            time.sleep(0.02)
+
+    def stop(self, how: int = signal.SIGTERM) -> None:
+        """By its pid."""
+        process, self.process = self.process, None
+        if process is None or process.poll() is not None:
+            return
+        process.send_signal(signal.SIGCONT)
+        process.send_signal(how)
+        try:
+            process.wait(LIMIT)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+    def freeze(self) -> None:
+        assert self.process is not None
+        self.process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        assert self.process is not None
+        self.process.send_signal(signal.SIGCONT)
+
+
+class Postgres(Server):
+    user = "postgres"
+
+    def _binary(self, name: str) -> str:
+        return str(Path(program("postgres", "/usr/lib/postgresql/*/bin/postgres")).with_name(name))
+
+    def prepare(self) -> None:
+        self.data = self.folder / "data"
+        done = self.popen(
+            [self._binary("initdb"), "-D", str(self.data), "-A", "trust", "-U", "test", "--no-sync"]
+        )
+        assert done.wait(LIMIT) == 0, (self.folder / "log").read_text(errors="replace")
+
+    def command(self) -> list[str]:
+        settings = {
+            "listen_addresses": "127.0.0.1",
+            "port": self.port,
+            "unix_socket_directories": "",
+            "max_connections": 60,
+            "fsync": "off",
+            "shared_buffers": "16MB",
+            "client_connection_check_interval": "100ms",
+        }
+        options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
+        return [self._binary("postgres"), "-D", str(self.data), *options]
+
+    @property
+    def dsn(self) -> str:
+        return f"host=127.0.0.1 port={self.port} user=test dbname=postgres sslmode=disable"
+
+    def answers(self) -> bool:
+        return (
+            subprocess.run(
+                [self._binary("pg_isready"), "-q", "-h", "127.0.0.1", "-p", str(self.port)],
+                check=False,
+            ).returncode
+            == 0
+        )
+
+    def stop(self, how: int = signal.SIGQUIT) -> None:
+        super().stop(how)  # at once, as this data is nobody's
+
+
+class Redis(Server):
+    user = "nobody"
+
+    def command(self) -> list[str]:
+        return [
+            program("redis-server"),
+            *("--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--dir", "."),
+        ]
+
+    def answers(self) -> bool:
+        with socket.create_connection(("127.0.0.1", self.port), 1) as sock:
+            sock.sendall(b"PING\r\n")
+            return sock.recv(7) == b"+PONG\r\n"
+
+
+class Nginx(Server):
+    user = "nobody"
+
+    def prepare(self) -> None:
+        self.big = os.urandom(3 << 20)
+        site = self.folder / "site"
+        site.mkdir()
+        (site / "hello").write_bytes(b"hello\n")
+        (site / "big").write_bytes(self.big)
+        (self.folder / "tmp").mkdir()
+        (self.folder / "nginx.conf").write_text(
+            f"""
+            daemon off; worker_processes 1; pid {self.folder}/pid; error_log {self.folder}/log;
+            events {{ worker_connections 1000; }}
+            http {{
+                access_log off;
+                client_body_temp_path tmp; proxy_temp_path tmp; fastcgi_temp_path tmp;
+                uwsgi_temp_path tmp; scgi_temp_path tmp;
+                server {{
+                    listen 127.0.0.1:{self.port} backlog=1024;
+                    root {site};
+                    location /slow {{ limit_rate 1000; alias {site}/big; }}
+                }}
+            }}
+            """
+        )
+        if os.getuid() == 0:
+            owner = pwd.getpwnam(self.user)
+            for path in (self.folder, *self.folder.rglob("*")):
+                os.chown(path, owner.pw_uid, owner.pw_gid)
+
+    def command(self) -> list[str]:
+        binary = program("nginx", "/usr/sbin/nginx")
+        return [binary, "-p", f"{self.folder}/", "-c", "nginx.conf", "-e", f"{self.folder}/log"]
+
+    def worker(self) -> int:
+        """The process that serves."""
+        assert self.process is not None
+        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
+        return int(children.read_text().split()[0])
+
+
+def until(condition: Callable[[], object], what: str) -> None:
+    end = time.monotonic() + LIMIT
+    while not condition():
+        if time.monotonic() > end:
+            pytest.fail(f"not within {LIMIT} s: {what}")
+        time.sleep(0.005)

@@ -1,0 +1,137 @@
+"""redis-py on netpoll.socket against a real server, in threads and in greenlets."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+from servers import Redis
+from support import LONG, ThreadTask
+
+redis = pytest.importorskip("redis")
+green = pytest.importorskip("netpoll.green")
+
+from netpoll.adapters.redis import Connection  # noqa: E402
+
+
+@pytest.fixture
+def client(redis_server: Redis) -> Iterator[object]:
+    pool = redis.ConnectionPool(
+        connection_class=Connection,
+        host="127.0.0.1",
+        port=redis_server.port,
+        max_connections=2000,
+        socket_timeout=LONG,
+        retry=redis.retry.Retry(redis.backoff.NoBackoff(), 0),
+    )
+    client = redis.Redis(connection_pool=pool)
+    yield client
+    pool.disconnect()
+
+
+def in_hub(function: object) -> object:
+    return ThreadTask("hub", lambda: green.run(function), ()).result(60)
+
+
+def test_a_thousand_commands_at_once(client: object) -> None:
+    def body() -> None:
+        greenlets = [green.spawn(client.set, f"key {i}", i) for i in range(1000)]
+        assert all(greenlet.get() for greenlet in greenlets)
+        greenlets = [green.spawn(client.get, f"key {i}") for i in range(1000)]
+        assert [greenlet.get() for greenlet in greenlets] == [b"%d" % i for i in range(1000)]
+
+    in_hub(body)
+
+
+def test_greenlets_block_for_lists_at_once(client: object) -> None:
+    def body() -> None:
+        waiting = [green.spawn(client.blpop, f"list {i}", 20) for i in range(100)]
+        green.sleep(0.05)
+        for i in reversed(range(100)):
+            client.rpush(f"list {i}", i)
+        assert [greenlet.get()[1] for greenlet in waiting] == [b"%d" % i for i in range(100)]
+
+    in_hub(body)
+
+
+def test_pipelines_big_values_and_publications(client: object) -> None:
+    def body() -> None:
+        big = b"x" * 5_000_000
+        client.set("big", big)
+        assert client.get("big") == big
+        with client.pipeline() as pipe:
+            for i in range(500):
+                pipe.set(f"p{i}", i).get(f"p{i}")
+            assert pipe.execute()[1::2] == [b"%d" % i for i in range(500)]
+        with client.pubsub() as hearing:
+            hearing.subscribe("news")
+            assert hearing.get_message(timeout=LONG)["type"] == "subscribe"
+            client.publish("news", "hello")
+            assert hearing.get_message(timeout=LONG)["data"] == b"hello"
+            assert hearing.get_message(timeout=0.01) is None
+
+    in_hub(body)
+    ThreadTask("thread", body, ()).result(60)
+
+
+def test_a_deadline_cuts_a_command_off_and_the_pool_goes_on(client: object) -> None:
+    def body() -> None:
+        connection = client.connection_pool.get_connection()
+        connection.set_deadline(0.1)
+        connection.send_command("BLPOP", "nothing", 30)
+        start = time.monotonic()
+        with pytest.raises(redis.exceptions.TimeoutError):
+            connection.read_response()
+        assert time.monotonic() - start < LONG
+        connection.disconnect()
+        client.connection_pool.release(connection)
+        assert client.ping()
+
+    in_hub(body)
+    ThreadTask("thread", body, ()).result(60)
+
+
+def test_a_frozen_server_hangs_nobody_and_the_pool_recovers(
+    client: object, redis_server: Redis
+) -> None:
+    client.connection_pool.connection_kwargs["socket_timeout"] = 0.3
+
+    def body() -> None:
+        client.ping()
+        redis_server.freeze()
+        try:
+            waiting = [green.spawn(_outcome, client.ping) for _ in range(50)]
+            assert {greenlet.get() for greenlet in waiting} == {redis.exceptions.TimeoutError}
+        finally:
+            redis_server.thaw()
+        client.connection_pool.connection_kwargs["socket_timeout"] = LONG
+        client.connection_pool.disconnect()
+        assert client.ping()
+
+    in_hub(body)
+
+
+def test_a_server_that_is_stopped_ends_the_commands(client: object, redis_server: Redis) -> None:
+    def body() -> None:
+        waiting = [green.spawn(_outcome, client.blpop, f"never {i}", 30) for i in range(20)]
+        green.sleep(0.1)
+        threading.Thread(target=redis_server.stop).start()
+        outcomes = {greenlet.get() for greenlet in waiting}
+        assert outcomes == {redis.exceptions.ConnectionError}
+
+    try:
+        in_hub(body)
+    finally:
+        redis_server.stop()
+        redis_server.start()
+    assert client.ping()
+
+
+def _outcome(function: object, *args: object) -> type | None:
+    try:
+        function(*args)
+    except Exception as error:
+        return type(error)
+    return None
