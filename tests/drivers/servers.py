@@ -23,7 +23,7 @@ def program(name: str, *elsewhere: str) -> str:
     found = shutil.which(name) or next(iter(glob.glob(elsewhere[0]) if elsewhere else []), None)
     if not found:
         pytest.skip(f"{name} is not installed: make test-drivers does that as root on Debian")
-    return os.path.realpath(found)
+    return found
 
 
 def free_port() -> int:
@@ -114,7 +114,8 @@ class Postgres(Server):
     user = "postgres"
 
     def _binary(self, name: str) -> str:
-        return str(Path(program("postgres", "/usr/lib/postgresql/*/bin/postgres")).with_name(name))
+        server = program("postgres", "/usr/lib/postgresql/*/bin/postgres")
+        return str(Path(server).resolve().with_name(name))
 
     def prepare(self) -> None:
         self.data = self.folder / "data"
@@ -180,8 +181,8 @@ class Nginx(Server):
         (self.folder / "tmp").mkdir()
         (self.folder / "nginx.conf").write_text(
             f"""
-            daemon off; worker_processes 1; pid {self.folder}/pid; error_log {self.folder}/log;
-            events {{ worker_connections 1000; }}
+            daemon off; worker_processes 1; pid {self.folder}/pid; error_log {self.folder}/errors;
+            events {{ worker_connections 4096; }}
             http {{
                 access_log off;
                 client_body_temp_path tmp; proxy_temp_path tmp; fastcgi_temp_path tmp;
@@ -201,7 +202,7 @@ class Nginx(Server):
 
     def command(self) -> list[str]:
         binary = program("nginx", "/usr/sbin/nginx")
-        return [binary, "-p", f"{self.folder}/", "-c", "nginx.conf", "-e", f"{self.folder}/log"]
+        return [binary, "-p", f"{self.folder}/", "-c", "nginx.conf", "-e", f"{self.folder}/errors"]
 
     def worker(self) -> int:
         """The process that serves."""

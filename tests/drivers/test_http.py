@@ -26,7 +26,7 @@ def url(nginx: Nginx, path: str) -> str:
 
 def test_a_thousand_requests_at_once(nginx: Nginx) -> None:
     def body() -> None:
-        with PoolManager(maxsize=100) as http:
+        with PoolManager(maxsize=1000) as http:
             options = {"timeout": 4 * LONG, "retries": False}
 
             def fetch() -> bytes:

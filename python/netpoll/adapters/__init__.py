@@ -4,8 +4,8 @@ Each module needs its library, and nothing else of this package needs any of the
 
 * `gevent`, `asyncio` (uvloop too), `trio`: `wait(desc, mode)` for the tasks of these loops;
 * `selectors`: a `selectors.BaseSelector` on a `Poller`, for asyncio, socketserver and the like;
-* `level`: waiting by level, for code that does not read until it would block.
+* `level`: waiting by level, for code that does not read until it would block;
+* `psycopg`, `psycopg2`, `redis`, `urllib3` (and requests): drivers that wait on netpoll.
 
-They are written on the public API alone: `park`, `resume`, `cancel`, `Poller.poll`, `fileno` and
-`add_watcher`.
+They are written on the public API alone.
 """

@@ -61,7 +61,7 @@ def set_deadline(conn: Any, timeout: float | None) -> None:
 
 
 def interrupt(conn: Any) -> None:
-    """End a query that another thread or greenlet waits for, with ClosedError, and those to come."""
+    """End a query that somebody else waits for, and those to come, with ClosedError."""
     state = _states.setdefault(conn, _State())
     state.interrupted = True
     desc = state.desc

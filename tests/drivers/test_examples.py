@@ -1,0 +1,43 @@
+"""The programs that docs/drivers.md quotes, against the servers."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from servers import Nginx, Postgres, Redis
+
+EXAMPLES = Path(__file__).parent.parent.parent / "examples"
+
+pytest.importorskip("netpoll.green")
+
+
+def run(name: str, argument: object) -> str:
+    done = subprocess.run(
+        [sys.executable, "-W", "error", EXAMPLES / name, str(argument)],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=50,
+    )
+    assert done.returncode == 0 and done.stderr == "", done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize(("driver", "first"), [("psycopg", "45"), ("psycopg2", "42")])
+def test_postgresql(driver: str, first: str, postgres: Postgres) -> None:
+    pytest.importorskip(driver)
+    output = run(f"with_{driver}.py", postgres.dsn)
+    assert output == f"{first}\ncut off; the connection is closed\n"
+
+
+def test_redis(redis_server: Redis) -> None:
+    pytest.importorskip("redis")
+    assert run("with_redis.py", redis_server.port) == "4950\n"
+
+
+def test_http(nginx: Nginx) -> None:
+    pytest.importorskip("requests")
+    assert run("with_http.py", f"http://127.0.0.1:{nginx.port}/hello") == "300\n200\n"
