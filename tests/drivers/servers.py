@@ -9,6 +9,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -41,6 +42,7 @@ class Server:
         self.folder = folder
         self.port = free_port()
         self.process: subprocess.Popen[bytes] | None = None
+        self._stopping = threading.Lock()
         if os.getuid() == 0:
             owner = pwd.getpwnam(self.user)
             os.chown(folder, owner.pw_uid, owner.pw_gid)
@@ -89,17 +91,18 @@ class Server:
             time.sleep(0.02)
 
     def stop(self, how: int = signal.SIGTERM) -> None:
-        """By its pid."""
-        process, self.process = self.process, None
-        if process is None or process.poll() is not None:
-            return
-        process.send_signal(signal.SIGCONT)
-        process.send_signal(how)
-        try:
-            process.wait(LIMIT)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        """By its pid; whoever calls it meanwhile waits too."""
+        with self._stopping:
+            process, self.process = self.process, None
+            if process is None or process.poll() is not None:
+                return
+            process.send_signal(signal.SIGCONT)
+            process.send_signal(how)
+            try:
+                process.wait(LIMIT)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
 
     def freeze(self) -> None:
         assert self.process is not None

@@ -108,9 +108,11 @@ def test_a_server_that_is_stopped_ends_the_requests(nginx: Nginx) -> None:
 
             waiting = [green.spawn(outcome) for _ in range(10)]
             green.sleep(0.2)
-            ThreadTask("stop", nginx.stop, ()).join(0)
+            stopping = ThreadTask("stop", nginx.stop, ())
             found = {greenlet.get() for greenlet in waiting}
             assert found == {urllib3.exceptions.ProtocolError}
+            while not stopping.done:
+                green.sleep(0.01)
             with pytest.raises(urllib3.exceptions.NewConnectionError):
                 http.request("GET", url(nginx, "hello"), retries=False)
 
