@@ -12,22 +12,25 @@ enum { NOT_A_STREAM, TCP_STREAM, UNIX_STREAM };
 
 typedef struct FdObject {
     PyObject_HEAD
-    np_fdmutex mutex;
+    np_fdmutex users;
     np_fd number;
-    int64_t timeout; /* nanoseconds that an operation may take; 0: it never waits; < 0: for ever */
+    EXT_SHARED(int64_t)
+    timeout; /* ns that an operation may take; 0: it never waits; < 0: for ever */
 
-    /* By mode; whoever has locked it writes these. */
-    int64_t limit[2]; /* when the timeout of the one who waits is over; 0: nobody waits */
-    int64_t bound[2]; /* what the deadline of desc is set to */
-    np_bell *bell[2]; /* of a thread that waits by itself */
-    bool drained[2];  /* the last read or write was short: to try again can only fail */
+    EXT_MUTEX /* without a GIL it guards limit, bound, bell and desc: others look at them */
 
-    int64_t deadline[2]; /* anybody's to set, who then tells the one who waits; NP_NEVER: none */
+        /* By mode; whoever has locked it writes these. */
+        int64_t limit[2]; /* when the timeout of the one who waits is over; 0: nobody waits */
+    int64_t bound[2];     /* what the deadline of desc is set to */
+    np_bell *bell[2];     /* of a thread that waits by itself */
+    bool drained[2];      /* the last read or write was short: to try again can only fail */
+
+    EXT_SHARED(int64_t) deadline[2]; /* anybody's to set, who then tells the one who waits */
     DescObject *desc; /* NULL until a greenlet had to wait, or a thread where there are no bells */
-    ext_doubt doubt;  /* of a greenlet that waits to read */
-    PyObject *queues; /* of netpoll/_parking.py; NULL until two met at one mode */
-    uint8_t stream;   /* a short read or write means drained: which kind of stream */
-    bool kept;        /* by detach: the number is not ours to close */
+    ext_doubt doubt; /* of a greenlet that waits to read */
+    EXT_SHARED(PyObject *) queues; /* of netpoll/_parking.py; NULL until two met at one mode */
+    uint8_t stream;                /* a short read or write means drained: which kind of stream */
+    EXT_SHARED(bool) kept;         /* by detach: the number is not ours to close */
 } FdObject;
 
 /* An operation: from ext_begin to ext_end the mode is the caller's.  All that return int return 0,
@@ -49,7 +52,7 @@ int ext_refuse(const ext_operation *op); /* with the exception for it; 0 if all 
 static inline int ext_check(const ext_operation *op)
 {
     const FdObject *f = op->fd;
-    if (f->deadline[op->mode - 1] == NP_NEVER && !np_fdmutex_closed(&f->mutex))
+    if (f->deadline[op->mode - 1] == NP_NEVER && !np_fdmutex_closed(&f->users))
         return 0;
     return ext_refuse(op);
 }
@@ -57,10 +60,17 @@ static inline int ext_check(const ext_operation *op)
 /* Can a try succeed, as far as we know? */
 static inline bool ext_worth_trying(const ext_operation *op)
 {
-    const FdObject *f = op->fd;
-    return !op->waits || !f->drained[op->mode - 1] ||
-           (f->desc && !np_short_is_drained(f->desc->desc));
+    FdObject *f = op->fd;
+    if (!op->waits || !f->drained[op->mode - 1])
+        return true;
+    EXT_LOCK(f);
+    bool worth = f->desc && !np_short_is_drained(f->desc->desc);
+    EXT_UNLOCK(f);
+    return worth;
 }
+
+/* Before a try: what was remembered is forgotten, since the try will tell. */
+void ext_forget(FdObject *f, int mode);
 
 /* The system call failed, and errno tells why: -1, or try again, after a wait if there was need. */
 int ext_failed(ext_operation *op);

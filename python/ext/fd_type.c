@@ -46,10 +46,19 @@ static PyObject *raise_errno(void)
 
 /* --- the lock -------------------------------------------------------------------------------- */
 
+/* Borrowed; once there are any they stay. */
 static PyObject *queues_of(FdObject *f)
 {
-    if (!f->queues)
-        f->queues = PyObject_CallFunction(new_queues, NULL);
+    if (f->queues)
+        return f->queues;
+    PyObject *made = PyObject_CallFunction(new_queues, NULL);
+    EXT_LOCK(f);
+    bool first = !f->queues;
+    if (first)
+        f->queues = made;
+    EXT_UNLOCK(f);
+    if (!first)
+        Py_XDECREF(made);
     return f->queues;
 }
 
@@ -72,7 +81,7 @@ static int pass_on(FdObject *f, int mode)
 static int leave(FdObject *f, int mode)
 {
     for (;;) {
-        int rc = np_fdmutex_unlock(&f->mutex, mode);
+        int rc = np_fdmutex_unlock(&f->users, mode);
         if (rc == NP_CLOSED && !f->kept)
             return close_number(f->number);
         if (rc != NP_BUSY || pass_on(f, mode))
@@ -125,7 +134,7 @@ int ext_begin(ext_operation *op, FdObject *f, int mode, int flags)
 {
     *op = (ext_operation){.fd = f, .mode = mode};
     op->waits = f->timeout != 0 && !(flags & NEVER_WAITS);
-    int rc = np_fdmutex_lock(&f->mutex, mode);
+    int rc = np_fdmutex_lock(&f->users, mode);
     if (rc == NP_CLOSED)
         return raise_closed(f);
     Py_INCREF(f);
@@ -158,20 +167,44 @@ static int raise_deadline(const FdObject *f, int mode)
 int ext_refuse(const ext_operation *op)
 {
     const FdObject *f = op->fd;
-    if (np_fdmutex_closed(&f->mutex))
+    if (np_fdmutex_closed(&f->users))
         return raise_closed(f);
     if (passed(f->deadline[op->mode - 1]))
         return raise_deadline(f, op->mode);
     return 0;
 }
 
+/* Before a try: what was remembered is forgotten, since the try will tell. */
+void ext_forget(FdObject *f, int mode)
+{
+    EXT_LOCK(f);
+    if (f->desc)
+        np_reset(f->desc->desc, mode);
+    EXT_UNLOCK(f);
+}
+
+/* Unless somebody was faster.  Takes over the reference. */
+static void replace_desc(FdObject *f, const DescObject *old, DescObject *desc)
+{
+    PyObject *unused = (PyObject *)desc;
+
+    EXT_LOCK(f);
+    if (f->desc == old) {
+        unused = (PyObject *)f->desc;
+        f->desc = desc;
+        f->bound[0] = f->bound[1] = NP_NEVER;
+    }
+    EXT_UNLOCK(f);
+    Py_XDECREF(unused);
+}
+
 /* The wait is over, ready or not: why?  0: go on and try. */
-static int outcome(ext_operation *op, int rc)
+static int outcome(ext_operation *op, const DescObject *d, int rc)
 {
     FdObject *f = op->fd;
 
     f->drained[op->mode - 1] = false;
-    if (np_fdmutex_closed(&f->mutex) && rc != EXT_RAISED)
+    if (np_fdmutex_closed(&f->users) && rc != EXT_RAISED)
         return raise_closed(f);
     switch (rc) {
     case EXT_RAISED:
@@ -185,7 +218,7 @@ static int outcome(ext_operation *op, int rc)
         }
         return 0;   /* it was moved meanwhile */
     case NP_CLOSED: /* the poller, not we: the next wait is on another */
-        Py_CLEAR(f->desc);
+        replace_desc(f, d, NULL);
         return 0;
     case NP_OK:
         return 0;
@@ -200,7 +233,7 @@ static int64_t earlier(int64_t a, int64_t b)
     return a < b ? a : b;
 }
 
-/* The descriptor's deadline, for the one who waits. */
+/* The descriptor's deadline, for the one who waits.  The mutex is held. */
 static int limit_waits(FdObject *f, int mode)
 {
     int64_t when = earlier(f->limit[mode - 1], f->deadline[mode - 1]);
@@ -212,18 +245,30 @@ static int limit_waits(FdObject *f, int mode)
     return rc;
 }
 
-static bool registered(FdObject *f)
+/* A new reference to the descriptor, if there is one, whether its poller is closed or not. */
+static DescObject *desc_of(FdObject *f)
 {
-    if (f->desc && !np_poller_closed(np_desc_poller(f->desc->desc)))
-        return true;
-    PyObject *desc = PyObject_CallFunction(open_for_io, "L", (long long)f->number);
-    if (!desc)
-        return false;
-    PyObject *before = (PyObject *)f->desc;
-    f->desc = (DescObject *)desc;
-    f->bound[0] = f->bound[1] = NP_NEVER;
-    Py_XDECREF(before);
-    return true;
+    EXT_LOCK(f);
+    DescObject *d = f->desc;
+    Py_XINCREF(d);
+    EXT_UNLOCK(f);
+    return d;
+}
+
+/* A new reference, or NULL with an exception set.  Reader and writer may come here at once. */
+static DescObject *registered(FdObject *f)
+{
+    DescObject *d;
+
+    while ((d = desc_of(f)) == NULL || np_poller_closed(np_desc_poller(d->desc))) {
+        PyObject *fresh = PyObject_CallFunction(open_for_io, "L", (long long)f->number);
+        if (fresh)
+            replace_desc(f, d, (DescObject *)fresh);
+        Py_XDECREF(d);
+        if (!fresh)
+            return NULL;
+    }
+    return d;
 }
 
 /* drained: this wait was begun without a failed try. */
@@ -243,19 +288,22 @@ static int wait_in_hub(ext_operation *op, TurnsObject *turns, DescObject *d)
 static int wait_registered(ext_operation *op, TurnsObject *turns)
 {
     FdObject *f = op->fd;
+    DescObject *d = registered(f);
 
-    if (!registered(f))
+    if (!d)
         return -1;
-    if (np_fdmutex_closed(&f->mutex)) /* before it could see the descriptor */
-        np_close(f->desc->desc);
-    DescObject *d = f->desc;
-    Py_INCREF(d);
+    if (np_fdmutex_closed(&f->users)) /* before it could see the descriptor */
+        np_close(d->desc);
+    EXT_LOCK(f);
     f->limit[op->mode - 1] = op->limit;
-    int rc = limit_waits(f, op->mode);
+    int rc = f->desc == d ? limit_waits(f, op->mode) : NP_CLOSED;
+    EXT_UNLOCK(f);
     if (rc == NP_OK)
         rc = turns ? wait_in_hub(op, turns, d) : ext_wait_in_thread(d, op->mode, 0);
+    EXT_LOCK(f);
     f->limit[op->mode - 1] = 0;
-    rc = outcome(op, rc);
+    EXT_UNLOCK(f);
+    rc = outcome(op, d, rc);
     Py_DECREF(d);
     return rc;
 }
@@ -292,6 +340,14 @@ static np_bell *my_bell(void)
     return NULL;
 }
 
+/* Under the mutex, as a bell goes with its thread and must not be rung afterwards. */
+static void set_bell(FdObject *f, int at, np_bell *bell)
+{
+    EXT_LOCK(f);
+    f->bell[at] = bell;
+    EXT_UNLOCK(f);
+}
+
 /* Rung, it looks again at what there is to look at. */
 static int wait_in_thread(ext_operation *op)
 {
@@ -301,17 +357,17 @@ static int wait_in_thread(ext_operation *op)
 
     if (!bell)
         return -1;
-    f->bell[at] = bell;
+    set_bell(f, at, bell);
     do {
         rc = NP_OK;
-        if (np_fdmutex_closed(&f->mutex))
+        if (np_fdmutex_closed(&f->users))
             break;
         rc = np_wait_alone(bell, f->number, op->mode, earlier(op->limit, f->deadline[at]));
         if (rc == NP_INTERRUPTED)
             rc = PyErr_CheckSignals() < 0 ? EXT_RAISED : NP_AGAIN;
     } while (rc == NP_AGAIN);
-    f->bell[at] = NULL;
-    return outcome(op, rc);
+    set_bell(f, at, NULL);
+    return outcome(op, NULL, rc);
 }
 
 #endif
@@ -347,13 +403,16 @@ int ext_failed(ext_operation *op)
 
 static int rebind(FdObject *f, int mode)
 {
+    int rc = NP_OK;
+
+    EXT_LOCK(f);
 #ifndef _WIN32
     if (f->bell[mode - 1])
         np_bell_ring(f->bell[mode - 1]);
 #endif
-    if (!f->limit[mode - 1] || !f->desc)
-        return 0;
-    int rc = limit_waits(f, mode);
+    if (f->limit[mode - 1] && f->desc)
+        rc = limit_waits(f, mode);
+    EXT_UNLOCK(f);
     if (rc == NP_OK || rc == NP_CLOSED)
         return 0;
     ext_raise_of_fd(rc, (long long)f->number, mode);
@@ -366,7 +425,7 @@ PyObject *ext_set_io_deadline(FdObject *f, PyObject *timeout, int modes)
 
     if (!ext_timeout(NULL, timeout, NP_NEVER, &after))
         return NULL;
-    if (np_fdmutex_closed(&f->mutex)) {
+    if (np_fdmutex_closed(&f->users)) {
         raise_closed(f);
         return NULL;
     }
@@ -406,8 +465,9 @@ static PyObject *fd_close(PyObject *self, PyObject *unused)
 {
     FdObject *f = (FdObject *)self;
     (void)unused;
-    if (np_fdmutex_close(&f->mutex) == NP_CLOSED)
+    if (np_fdmutex_close(&f->users) == NP_CLOSED)
         Py_RETURN_NONE;
+    EXT_LOCK(f);
     if (f->desc)
         np_close(f->desc->desc);
 #ifndef _WIN32
@@ -415,6 +475,7 @@ static PyObject *fd_close(PyObject *self, PyObject *unused)
         if (f->bell[i])
             np_bell_ring(f->bell[i]);
 #endif
+    EXT_UNLOCK(f);
     int rc = dismiss_queues(f);
     if (leave(f, 0) < 0 && rc == 0)
         return raise_errno();
@@ -455,7 +516,7 @@ PyObject *ext_call(ext_operation *op, bool ask, PyObject *function, PyObject *ar
             PyObject *result = PyObject_Call(function, args, kwargs);
             if (result || !PyErr_ExceptionMatches(PyExc_OSError))
                 return result;
-            if (np_fdmutex_closed(&op->fd->mutex)) { /* since we looked */
+            if (np_fdmutex_closed(&op->fd->users)) { /* since we looked */
                 PyErr_Clear();
                 continue;
             }
@@ -609,7 +670,7 @@ static PyObject *fd_lock_or_queue(PyObject *self, PyObject *arg)
     int mode;
     if (!mode_of(arg, &mode))
         return NULL;
-    return PyLong_FromLong(np_fdmutex_lock_or_queue(&((FdObject *)self)->mutex, mode));
+    return PyLong_FromLong(np_fdmutex_lock_or_queue(&((FdObject *)self)->users, mode));
 }
 
 static PyObject *fd_dequeued(PyObject *self, PyObject *arg)
@@ -617,7 +678,7 @@ static PyObject *fd_dequeued(PyObject *self, PyObject *arg)
     int mode;
     if (!mode_of(arg, &mode))
         return NULL;
-    np_fdmutex_dequeued(&((FdObject *)self)->mutex, mode);
+    np_fdmutex_dequeued(&((FdObject *)self)->users, mode);
     Py_RETURN_NONE;
 }
 
@@ -658,7 +719,7 @@ static PyObject *fd_number(PyObject *self, void *unused)
 static PyObject *fd_closed(PyObject *self, void *unused)
 {
     (void)unused;
-    return PyBool_FromLong(np_fdmutex_closed(&((FdObject *)self)->mutex));
+    return PyBool_FromLong(np_fdmutex_closed(&((FdObject *)self)->users));
 }
 
 static PyObject *fd_timeout(PyObject *self, void *unused)

@@ -140,19 +140,12 @@ static Py_ssize_t send_once(const FdObject *f, const char *from, Py_ssize_t n, i
 #endif
 }
 
-/* Before a try: what was remembered is forgotten, since the try will tell. */
-static void forget(const FdObject *f, int mode)
-{
-    if (f->desc)
-        np_reset(f->desc->desc, mode);
-}
-
 static Py_ssize_t receive(FdObject *f, char *to, Py_ssize_t n, int flags)
 {
     Py_ssize_t got;
 
     n = n < MOST ? n : MOST;
-    forget(f, NP_READ);
+    ext_forget(f, NP_READ);
     if (n < LARGE) {
         got = receive_once(f, to, n, flags);
     } else {
@@ -170,7 +163,7 @@ static Py_ssize_t transmit(FdObject *f, const char *from, Py_ssize_t n, int flag
     Py_ssize_t sent;
 
     n = n < MOST ? n : MOST;
-    forget(f, NP_WRITE);
+    ext_forget(f, NP_WRITE);
     if (n < LARGE) {
         sent = send_once(f, from, n, flags);
     } else {
