@@ -53,6 +53,7 @@ needs_sigint = pytest.mark.skipif(WINDOWS, reason="os.kill(pid, SIGINT) is POSIX
 needs_fileno = pytest.mark.needs_fileno  # see NO_FILENO
 needs_fifo = pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="the system has no FIFOs")
 needs_pipe = pytest.mark.skipif(WINDOWS, reason="pipes are pollable on POSIX only")
+needs_fd_list = pytest.mark.skipif(WINDOWS, reason="the system cannot list descriptors")
 needs_rlimit = pytest.mark.skipif(WINDOWS, reason="resource limits are POSIX")
 needs_linux = pytest.mark.skipif(sys.platform != "linux", reason="a fact about the Linux kernel")
 needs_unix_sockets = pytest.mark.skipif(
