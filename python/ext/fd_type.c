@@ -586,7 +586,7 @@ static int last_error(void)
 #endif
 
 /* 0, or the errno of what went wrong; IN_PROGRESS: we were woken for another reason. */
-static int connected(const FdObject *f)
+static int connected(FdObject *f)
 {
     struct sockaddr_storage peer;
     address_length size = sizeof peer;
@@ -605,9 +605,10 @@ static int connected(const FdObject *f)
     if (getpeername(fd, (struct sockaddr *)&peer, &size) == 0)
         return 0;
     number = last_error();
-    if (number == NOT_CONNECTED && f->desc && np_short_is_drained(f->desc->desc))
-        return IN_PROGRESS;
-    return number;
+    EXT_LOCK(f);
+    bool drained = f->desc && np_short_is_drained(f->desc->desc);
+    EXT_UNLOCK(f);
+    return number == NOT_CONNECTED && drained ? IN_PROGRESS : number;
 }
 
 static long connect_and_wait(ext_operation *op, PyObject *begin, PyObject *address)
@@ -616,8 +617,7 @@ static long connect_and_wait(ext_operation *op, PyObject *begin, PyObject *addre
 
     if (ext_check(op) < 0)
         return -1;
-    if (f->desc)
-        np_reset(f->desc->desc, NP_WRITE);
+    ext_forget(f, NP_WRITE);
     PyObject *begun = PyObject_CallFunctionObjArgs(begin, address, NULL);
     long number = begun ? PyLong_AsLong(begun) : -1;
     Py_XDECREF(begun);
