@@ -37,9 +37,8 @@ typedef struct PollerObject {
 
 struct DescObject {
     PyObject_HEAD
-    EXT_MUTEX /* guards parked together with what np_park made of it */
-        DescObject *next,
-        **link;                 /* in poller->descs, whose mutex guards them */
+    EXT_MUTEX                   /* guards parked together with what np_park made of it */
+    DescObject *next, **link;   /* in poller->descs, whose mutex guards them */
     EXT_SHARED(np_desc *) desc; /* a reference; NULL in an object that open() did not make */
     PyObject *poller;           /* the PollerObject */
     PyObject *parked[2];        /* by mode: the token parked last and not resumed yet */

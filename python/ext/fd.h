@@ -14,20 +14,19 @@ typedef struct FdObject {
     PyObject_HEAD
     np_fdmutex users;
     np_fd number;
-    EXT_SHARED(int64_t)
-    timeout; /* ns that an operation may take; 0: it never waits; < 0: for ever */
+    EXT_SHARED(int64_t) timeout; /* ns for an operation; 0: it never waits; < 0: for ever */
 
     EXT_MUTEX /* without a GIL it guards limit, bound, bell and desc: others look at them */
 
-        /* By mode; whoever has locked it writes these. */
-        int64_t limit[2]; /* when the timeout of the one who waits is over; 0: nobody waits */
-    int64_t bound[2];     /* what the deadline of desc is set to */
-    np_bell *bell[2];     /* of a thread that waits by itself */
-    bool drained[2];      /* the last read or write was short: to try again can only fail */
+    /* By mode; whoever has locked it writes these. */
+    int64_t limit[2]; /* when the timeout of the one who waits is over; 0: nobody waits */
+    int64_t bound[2]; /* what the deadline of desc is set to */
+    np_bell *bell[2]; /* of a thread that waits by itself */
+    bool drained[2];  /* the last read or write was short: to try again can only fail */
 
     EXT_SHARED(int64_t) deadline[2]; /* anybody's to set, who then tells the one who waits */
     DescObject *desc; /* NULL until a greenlet had to wait, or a thread where there are no bells */
-    ext_doubt doubt; /* of a greenlet that waits to read */
+    ext_doubt doubt;  /* of a greenlet that waits to read */
     EXT_SHARED(PyObject *) queues; /* of netpoll/_parking.py; NULL until two met at one mode */
     uint8_t stream;                /* a short read or write means drained: which kind of stream */
     EXT_SHARED(bool) kept;         /* by detach: the number is not ours to close */

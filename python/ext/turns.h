@@ -8,16 +8,16 @@
 
 typedef struct TurnsObject {
     PyObject_HEAD
-    EXT_MUTEX               /* guards the ring: other threads append to it */
-        PyObject **entries; /* a ring of owned references; capacity is a power of two */
+    EXT_MUTEX           /* guards the ring: other threads append to it */
+    PyObject **entries; /* a ring of owned references; capacity is a power of two */
     size_t first, count, capacity;
-    EXT_OWNER             /* the hub's thread; everything below is its alone */
-        PyObject *poller; /* the hub's own */
-    PyObject *look;       /* the entry that stands for a look at it */
-    PyObject *running;    /* the waiter that came back from a wait last */
-    bool alone;           /* a look is no more than that poller's */
-    ext_doubts doubts;    /* of those who wait */
-    int64_t alarm;        /* an instant at which the hub must be visited, INT64_MAX if none */
+    EXT_OWNER          /* the hub's thread; everything below is its alone */
+    PyObject *poller;  /* the hub's own */
+    PyObject *look;    /* the entry that stands for a look at it */
+    PyObject *running; /* the waiter that came back from a wait last */
+    bool alone;        /* a look is no more than that poller's */
+    ext_doubts doubts; /* of those who wait */
+    int64_t alarm;     /* an instant at which the hub must be visited, INT64_MAX if none */
 } TurnsObject;
 
 /* Handed from thread to thread, but used by the hub's alone. */
