@@ -353,6 +353,10 @@ COMMON = """
 import os, signal, socket, sys, threading, time
 import netpoll
 from netpoll import READ
+try:
+    import netpoll.green  # takes its time; Ctrl-C is for what comes after
+except ImportError:
+    pass
 
 def press_ctrl_c():
     time.sleep(0.2)
