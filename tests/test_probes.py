@@ -23,6 +23,8 @@ UNITS = ("desc", "open", "thread")
 
 
 def has_header() -> bool:
+    if COMPILER is None or sys.platform != "linux":
+        return False
     source = "#include <sys/sdt.h>\n"
     command = [str(COMPILER), "-fsyntax-only", "-x", "c", "-"]
     return (

@@ -95,11 +95,7 @@ static PyObject *desc_adopt(PyObject *self, PyObject *args)
     np_desc_ref(desc);
     Py_INCREF(poller);
     d->poller = poller;
-<<<<<<< HEAD
     d->desc = desc; /* last: whoever sees it sees the rest */
-=======
-    d->desc = desc; /* last, as in open_once */
->>>>>>> a9781a0 (Platforms: what ran where, as of now; tests of sockets say what they need)
     link_to(p, d);
     Py_RETURN_NONE;
 }
