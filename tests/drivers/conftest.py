@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sys
+import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -13,22 +15,24 @@ else:
     from servers import Nginx, Postgres, Redis, Server
 
 
-def _serving(kind: type[Server], factory: pytest.TempPathFactory) -> Iterator[Server]:
-    server = kind(factory.mktemp(kind.__name__.lower()))
-    yield server
-    server.stop()
+def _serving(kind: type[Server]) -> Iterator[Server]:
+    """Not in pytest's own folder, where only the user of the tests may enter."""
+    with tempfile.TemporaryDirectory(prefix="netpoll-") as folder:
+        server = kind(Path(folder))
+        yield server
+        server.stop()
 
 
 @pytest.fixture(scope="session")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    yield from _serving(Postgres, tmp_path_factory)
+def postgres() -> Iterator[Server]:
+    yield from _serving(Postgres)
 
 
 @pytest.fixture(scope="session")
-def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    yield from _serving(Redis, tmp_path_factory)
+def redis_server() -> Iterator[Server]:
+    yield from _serving(Redis)
 
 
 @pytest.fixture(scope="session")
-def nginx(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    yield from _serving(Nginx, tmp_path_factory)
+def nginx() -> Iterator[Server]:
+    yield from _serving(Nginx)

@@ -46,9 +46,6 @@ class Server:
         if os.getuid() == 0:
             owner = pwd.getpwnam(self.user)
             os.chown(folder, owner.pw_uid, owner.pw_gid)
-            for parent in (folder.parent, folder.parent.parent):
-                parent.chmod(0o755)  # pytest's, which are root's alone
-        folder.chmod(0o700)
         self.prepare()
         self.start()
 

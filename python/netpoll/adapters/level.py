@@ -32,6 +32,8 @@ __all__ = ["LEVEL_TRIGGERED", "is_ready", "look", "wait_level"]
 
 #: The backends that look anew at each `park` and `wait`, and so need no look before.
 LEVEL_TRIGGERED = frozenset({"poll", "iocp"})
+#: The backends whose news may be old when it is told: it was true once since the last `park`.
+LATE = frozenset({"iocp"})
 
 #: Seconds between two looks where a poller has no descriptor to sleep on.
 NAP = 0.001
@@ -61,9 +63,14 @@ def wait_level(desc: PollDesc, modes: int) -> int:
     :raises ClosedError, DeadlineExceeded, NotPollableError, BusyError: as `PollDesc.wait`.
     :raises ValueError: modes are not READ, WRITE or both.
     """
-    ready = is_ready(desc, modes)
-    if ready:
-        return ready
+    while not (ready := is_ready(desc, modes)):
+        told = _wait_for_news(desc, modes)
+        if desc.poller.backend not in LATE:
+            return told
+    return ready
+
+
+def _wait_for_news(desc: PollDesc, modes: int) -> int:
     if modes in (READ, WRITE):
         desc.wait(modes)
         return modes

@@ -11,7 +11,8 @@ it is so no longer.  A poller tells news.  So whenever the selector sleeps, a to
 each mode that is wanted; and those that were reported last time are *hot*: the next `select` begins
 by looking at them, and at nobody else, with one poll(2).  Who is still ready is reported again, the
 others are cold from then on.  So the cost grows with what is reported, not with what is registered.
-Backends that look anew at each `park` need no poll(2): to park what is hot is enough.
+Backends that look anew at each `park` need no poll(2): to park what is hot is enough.  Where news
+may be old (`level.LATE`) a look comes after it instead.
 
 A signal handler that raises in the midst of this may leave a token out and nobody to know it.  Then
 everything that is registered is hot, once.
@@ -25,7 +26,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from netpoll import READ, WRITE, BusyError, ClosedError, NotPollableError, PollDesc, Poller
-from netpoll.adapters.level import LEVEL_TRIGGERED, look
+from netpoll.adapters.level import LATE, LEVEL_TRIGGERED, look
 
 if TYPE_CHECKING:
     from _typeshed import FileDescriptorLike
@@ -91,6 +92,7 @@ class PollerSelector(selectors.BaseSelector):
     def __init__(self, backend: str | None = None) -> None:
         self._poller = Poller(backend)
         self._looks = self._poller.backend not in LEVEL_TRIGGERED
+        self._doubts = self._poller.backend in LATE
         self._entries: dict[int, _Entry] = {}
         self._map: _Keys | None = _Keys(self)
         self._hot: dict[_Entry, int] = {}  # modes that may be ready without any news
@@ -191,6 +193,8 @@ class PollerSelector(selectors.BaseSelector):
         while True:
             found = self._look_at_hot() if self._hot else {}
             self._collect(found, 0 if found else left)
+            if self._doubts and found:
+                found = self._confirm(found)
             if found or (end is not None and (left := end - time.monotonic()) <= 0):
                 return found
 
@@ -223,6 +227,12 @@ class PollerSelector(selectors.BaseSelector):
                 if mode & entry.events and entry is entries.get(entry.fd):
                     found[entry] = found.get(entry, 0) | mode
             tokens = self._poller.poll(0) if len(tokens) >= MANY else []
+
+    def _confirm(self, found: dict[_Entry, int]) -> dict[_Entry, int]:
+        """Of what was told, what is still so; the rest is parked again."""
+        self._hot.update(found)
+        ready = dict(look((entry.fd, modes & entry.events) for entry, modes in found.items()))
+        return {entry: ready[entry.fd] for entry in found if entry.fd in ready}
 
     def _start_anew(self) -> None:
         """The last select was cut off: nobody knows what it had found."""
