@@ -93,7 +93,8 @@ def _deaf() -> types.ModuleType:
     return _with_class(Deaf)
 
 
-#: What can stand for a module of the standard library; several are joined by a plus sign.
+#: What can stand for a module of the standard library; several are joined by a plus sign.  Or else
+#: "patched": netpoll.patch is applied to the test module and all that it was tested with.
 MODULES: dict[str, tuple[str, Callable[[], types.ModuleType]]] = {
     "standard": ("socket", _standard),
     "subclass": ("socket", _subclass),
@@ -107,7 +108,11 @@ MODULES: dict[str, tuple[str, Callable[[], types.ModuleType]]] = {
 def put_into(module: types.ModuleType, sockets: str, place: str) -> None:
     """Replace the module's names.  Where it runs in greenlets, `run_in` must be around it."""
     names: dict[str, Any] = {}
-    for one in sockets.split("+"):
+    if sockets == "patched":
+        from netpoll import patch
+
+        patch.modules(module, *patch.STANDARD)
+    for one in () if sockets == "patched" else sockets.split("+"):
         name, make = MODULES[one]
         names[name] = make()
     if place == "hubs":
