@@ -115,10 +115,14 @@ def serve(stage: Stage) -> Iterator[Serve]:
     """Start a server of a class as an actor; closed at the end of the test, which ends it."""
     servers: list[Any] = []
 
-    def serve(kind: type[Any], *args: Any, **kwargs: Any) -> Any:
+    def serve(kind: type[Any], *args: Any, tls: Any = None, **kwargs: Any) -> Any:
         server = kind(("127.0.0.1", 0), *args, **kwargs)
         server.stage = stage
         assert type(server.socket) is socket.socket
+        if tls is not None:
+            server.socket = tls.wrap_socket(
+                server.socket, server_side=True, do_handshake_on_connect=False
+            )
         servers.append((server, stage.spawn(server.serve_forever, 0.01)))
         return server
 
@@ -175,10 +179,7 @@ def test_https(stage: Stage, serve: Serve) -> None:
     authority.issue_cert("127.0.0.1").configure_cert(server_context)
     client_context = ssl.create_default_context()
     authority.configure_trust(client_context)
-    server = serve(HTTPServer, Handler)
-    server.socket = server_context.wrap_socket(
-        server.socket, server_side=True, do_handshake_on_connect=False
-    )
+    server = serve(HTTPServer, Handler, tls=server_context)
 
     def get(number: int) -> bytes:
         where = url(server, f"/{number}", "https")

@@ -415,6 +415,15 @@ def test_a_handshake_is_bound_by_timeout_and_deadline(
         stage.spawn(sock.do_handshake).raises(DeadlineExceeded)
 
 
+def test_the_deadlines_of_the_plain_socket_bind_the_handshake(
+    stage: Stage, plain: Any, client_context: Any
+) -> None:
+    plain[0].set_deadline(0.03)
+    stage.spawn(lambda: client_context.wrap_socket(plain[0], server_hostname="localhost")).raises(
+        DeadlineExceeded
+    )
+
+
 def test_without_waiting_it_asks_for_a_direction(stage: Stage, connect: Connect) -> None:
     client, server = connect(stage)
     client.settimeout(0)

@@ -7,6 +7,7 @@
 #include "fd.h"
 
 #include <errno.h>
+#include <string.h>
 
 #ifdef _WIN32
 #include <winsock2.h>
@@ -774,11 +775,24 @@ static void fd_dealloc(PyObject *self)
 
 #define FAST(f) ((PyCFunction)(void (*)(void))(f))
 
+/* take_deadlines(other): of an FD that is done with its number, before anybody has an operation. */
+static PyObject *fd_take_deadlines(PyObject *self, PyObject *other)
+{
+    if (Py_TYPE(other) != Py_TYPE(self)) {
+        PyErr_SetString(PyExc_TypeError, "take_deadlines() takes an FD");
+        return NULL;
+    }
+    memcpy(((FdObject *)self)->deadline, ((FdObject *)other)->deadline,
+           sizeof((FdObject *)self)->deadline);
+    Py_RETURN_NONE;
+}
+
 static PyMethodDef methods[] = {
     {"call", FAST(fd_call), METH_FASTCALL, NULL},
     {"connect", FAST(fd_connect), METH_FASTCALL, NULL},
     {"check", fd_check, METH_O, NULL},
     {"set_deadline", FAST(fd_set_deadline), METH_FASTCALL, NULL},
+    {"take_deadlines", fd_take_deadlines, METH_O, NULL},
     {"close", fd_close, METH_NOARGS, NULL},
     {"detach", fd_detach, METH_NOARGS, NULL},
     {"_lock_or_queue", fd_lock_or_queue, METH_O, NULL},

@@ -215,6 +215,10 @@ class FD:
                     if self._limits[mode] and self._desc is not None:
                         self._bound(self._desc, mode)
 
+    def take_deadlines(self, other: FD) -> None:
+        """Those of an FD that is done with its number; nobody has an operation on ours yet."""
+        self._deadlines[:] = other._deadlines
+
     # The end.
 
     def close(self) -> None:

@@ -48,9 +48,28 @@ class SSLSocket(_std.SSLSocket, _socket.socket):  # type: ignore[no-redef]
     """
 
     @classmethod
-    def _create(cls, sock: Any, *args: Any, **kwargs: Any) -> SSLSocket:
-        made: SSLSocket = super()._create(_Wrapped(sock), *args, **kwargs)  # type: ignore[misc]
-        return made
+    def _create(
+        cls, sock: Any, *args: Any, do_handshake_on_connect: bool = True, **kwargs: Any
+    ) -> SSLSocket:
+        create: Any = super()._create  # type: ignore[misc]
+        made: Any = create(_Wrapped(sock), *args, do_handshake_on_connect=False, **kwargs)
+        made.do_handshake_on_connect = do_handshake_on_connect
+        try:
+            if isinstance(sock, _socket.socket):
+                made._fd.take_deadlines(cast(Any, sock)._fd)
+            if do_handshake_on_connect and made._connected:
+                made._shake_hands()
+        except BaseException:
+            made.close()
+            raise
+        return cast(SSLSocket, made)
+
+    def _shake_hands(self) -> None:
+        if self.gettimeout() == 0.0:
+            raise ValueError(
+                "do_handshake_on_connect should not be specified for non-blocking sockets"
+            )
+        self.do_handshake()
 
     _fd: Any
 
