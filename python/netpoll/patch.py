@@ -1,4 +1,4 @@
-"""Have modules that know nothing of netpoll use its sockets: explicitly, module by module.
+"""Have modules that know nothing of netpoll use its sockets: explicitly, module by module::
 
     from netpoll import green, patch
 
@@ -62,6 +62,7 @@ class Selector(selectors.DefaultSelector):
     """
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        """As in the standard class."""
         if _hooks.hub_poller() is None or not hasattr(self, "fileno"):
             return super().select(timeout)
         ready = super().select(0)

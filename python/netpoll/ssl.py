@@ -1,4 +1,4 @@
-"""The standard module, with TLS on the sockets of netpoll.socket.
+"""The standard module, with TLS on the sockets of netpoll.socket::
 
     from netpoll import socket, ssl
 
