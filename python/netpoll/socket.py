@@ -32,6 +32,7 @@ import math
 import operator
 import os
 import socket as _std
+import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -64,6 +65,8 @@ _STREAMS = {_std.AF_INET: 1, getattr(_std, "AF_INET6", _std.AF_INET): 1, _UNIX: 
 _family_of: Callable[[Any], int] = _socket.socket.family.__get__
 _type_of: Callable[[Any], int] = _socket.socket.type.__get__
 _proto_of: Callable[[Any], int] = _socket.socket.proto.__get__
+#: What `setblocking` takes as a flag.
+_ANY_FLAG = sys.version_info >= (3, 12)
 #: Seconds between two attempts to connect to a UNIX socket whose backlog is full: no event tells.
 _RETRY = 0.002
 
@@ -109,7 +112,7 @@ class socket(SocketBase):  # type: ignore[no-redef]
 
     def setblocking(self, flag: bool, /) -> None:
         """`settimeout(None)`, or `settimeout(0)`."""
-        waits = operator.index(flag) != 0
+        waits = bool(flag) if _ANY_FLAG else operator.index(flag) != 0
         super().setblocking(False)  # an error if the number is not open
         self._set_timeout(None if waits else 0.0)
 
@@ -250,6 +253,8 @@ def _regular_file(file: Any) -> tuple[int, int]:
 
 
 fromfd = borrowed(_std.fromfd, globals())
+if hasattr(_std, "_fallback_socketpair"):  # that of Windows, from 3.13 on
+    _fallback_socketpair = borrowed(_std._fallback_socketpair, globals())
 socketpair = borrowed(_std.socketpair, globals())
 create_connection = borrowed(_std.create_connection, globals())
 create_server = borrowed(_std.create_server, globals())
