@@ -546,6 +546,35 @@ def test_close_and_reopen_under_operations(stage: Stage) -> None:
     assert sum(counts) == 3 * rounds
 
 
+# --- for a layer above ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("when", ["parked", "before"])
+def test_a_waiter_is_told_to_try_again(stage: Stage, pair: Any, when: str) -> None:
+    """TLS does so when a shutdown has taken what a reader waits for: no event tells of that."""
+    a, _ = pair
+    tries: list[int] = []
+    there: list[bytes] = []
+
+    def attempt() -> bytes:
+        tries.append(len(tries))
+        if when == "before" and len(tries) == 1:
+            there.append(b"x")
+            stage.thread(a._fd.again, READ).result()
+            raise BlockingIOError
+        if not there:
+            raise BlockingIOError
+        return there.pop()
+
+    reader = stage.spawn(a._fd.call, READ, 0, attempt)
+    if when == "parked":
+        stage.stays_blocked(reader)
+        there.append(b"x")
+        a._fd.again(READ)
+    assert reader.result() == b"x"
+    assert len(tries) == 2
+
+
 # --- with the poller ------------------------------------------------------------------------------
 
 

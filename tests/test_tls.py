@@ -491,11 +491,30 @@ class Scripted:
         self._do("write")
         return len(data)
 
+    def shutdown(self) -> None:
+        """It takes the end that the other has sent, under whoever waits for it."""
+        self.wants["read"] = None
+
+    def pending(self) -> int:
+        return 0
+
 
 @pytest.fixture
 def scripted(plain: Any) -> tuple[Scripted, Any]:
     script = Scripted()
     return script, ssl._Operations(script, plain[0]._fd)
+
+
+def test_a_shutdown_that_takes_the_end_lets_the_reader_look_again(
+    stage: Stage, scripted: tuple[Scripted, Any]
+) -> None:
+    """No event tells of what was received already."""
+    script, operations = scripted
+    script.wants["read"] = ssl.SSLWantReadError
+    reader = stage.spawn(operations.read, 1)
+    stage.stays_blocked(reader, seconds=0.01)
+    stage.spawn(operations.shutdown).result()
+    assert reader.result() == "read"
 
 
 def test_a_read_that_has_to_write_waits_for_that(stage: Stage, plain: Any, scripted: Any) -> None:

@@ -481,6 +481,17 @@ static PyObject *desc_close(PyObject *self, PyObject *unused)
     Py_RETURN_NONE;
 }
 
+static PyObject *desc_set_ready(PyObject *self, PyObject *arg)
+{
+    DescObject *d = (DescObject *)self;
+    int modes;
+    if (!ext_modes(d, arg, &modes))
+        return NULL;
+    REQUIRE_OPENED(d);
+    np_set_ready(d->desc, modes);
+    Py_RETURN_NONE;
+}
+
 static PyObject *desc_short_is_drained(PyObject *self, PyObject *unused)
 {
     DescObject *d = (DescObject *)self;
@@ -584,6 +595,7 @@ static PyMethodDef methods[] = {
     FAST("_resume", desc_resume_flags, NULL),
     FAST("_withdraw", desc_withdraw, NULL),
     {"_set_deadline_at", desc_set_deadline_at, METH_VARARGS, NULL},
+    {"_set_ready", desc_set_ready, METH_O, NULL},
     {"_short_is_drained", desc_short_is_drained, METH_NOARGS, NULL},
     {"_for_io", desc_for_io, METH_NOARGS, NULL},
     {"_state", desc_state, METH_O, NULL},

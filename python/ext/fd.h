@@ -24,6 +24,7 @@ typedef struct FdObject {
     np_bell *bell[2]; /* of a thread that waits by itself */
     bool drained[2];  /* the last read or write was short: to try again can only fail */
 
+    bool again[2]; /* by mode: who waits is to try once more; anybody's to set, under the mutex */
     EXT_SHARED(int64_t) deadline[2]; /* anybody's to set, who then tells the one who waits */
     DescObject *desc; /* NULL until a greenlet had to wait, or a thread where there are no bells */
     ext_doubt doubt;  /* of a greenlet that waits to read */

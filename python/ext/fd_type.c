@@ -286,6 +286,17 @@ static int wait_in_hub(ext_operation *op, TurnsObject *turns, DescObject *d)
     return rc;
 }
 
+/* Whoever says `again` does so when what the last try has seen is out of date; so nobody may begin
+ * to wait after that. */
+static bool take_again(FdObject *f, int at)
+{
+    EXT_LOCK(f);
+    bool again = f->again[at];
+    f->again[at] = false;
+    EXT_UNLOCK(f);
+    return again;
+}
+
 static int wait_registered(ext_operation *op, TurnsObject *turns)
 {
     FdObject *f = op->fd;
@@ -295,6 +306,10 @@ static int wait_registered(ext_operation *op, TurnsObject *turns)
         return -1;
     if (np_fdmutex_closed(&f->users)) /* before it could see the descriptor */
         np_close(d->desc);
+    if (take_again(f, op->mode - 1)) {
+        Py_DECREF(d);
+        return 0;
+    }
     EXT_LOCK(f);
     f->limit[op->mode - 1] = op->limit;
     int rc = f->desc == d ? limit_waits(f, op->mode) : NP_CLOSED;
@@ -361,7 +376,7 @@ static int wait_in_thread(ext_operation *op)
     set_bell(f, at, bell);
     do {
         rc = NP_OK;
-        if (np_fdmutex_closed(&f->users))
+        if (np_fdmutex_closed(&f->users) || take_again(f, at))
             break;
         rc = np_wait_alone(bell, f->number, op->mode, earlier(op->limit, f->deadline[at]));
         if (rc == NP_INTERRUPTED)
@@ -400,6 +415,17 @@ int ext_failed(ext_operation *op)
     return -1;
 }
 
+static bool mode_of(PyObject *arg, int *mode)
+{
+    long v = PyLong_AsLong(arg);
+    *mode = (int)v;
+    if (v == NP_READ || v == NP_WRITE)
+        return true;
+    if (!PyErr_Occurred())
+        PyErr_Format(PyExc_ValueError, "mode is READ or WRITE, not %ld", v);
+    return false;
+}
+
 /* --- telling the one who waits --------------------------------------------------------------- */
 
 static int rebind(FdObject *f, int mode)
@@ -418,6 +444,25 @@ static int rebind(FdObject *f, int mode)
         return 0;
     ext_raise_of_fd(rc, (long long)f->number, mode);
     return -1;
+}
+
+/* again(mode): what the waiter of the mode has seen is out of date: he is to try once more. */
+static PyObject *fd_again(PyObject *self, PyObject *arg)
+{
+    FdObject *f = (FdObject *)self;
+    int mode;
+    if (!mode_of(arg, &mode))
+        return NULL;
+    EXT_LOCK(f);
+    f->again[mode - 1] = true;
+    if (f->desc)
+        np_set_ready(f->desc->desc, mode);
+#ifndef _WIN32
+    if (f->bell[mode - 1])
+        np_bell_ring(f->bell[mode - 1]);
+#endif
+    EXT_UNLOCK(f);
+    Py_RETURN_NONE;
 }
 
 PyObject *ext_set_io_deadline(FdObject *f, PyObject *timeout, int modes)
@@ -645,17 +690,6 @@ static PyObject *fd_connect(PyObject *self, PyObject *const *args, Py_ssize_t n)
     return PyErr_Occurred() ? NULL : PyLong_FromLong(number);
 }
 
-static bool mode_of(PyObject *arg, int *mode)
-{
-    long v = PyLong_AsLong(arg);
-    *mode = (int)v;
-    if (v == NP_READ || v == NP_WRITE)
-        return true;
-    if (!PyErr_Occurred())
-        PyErr_Format(PyExc_ValueError, "mode is READ or WRITE, not %ld", v);
-    return false;
-}
-
 static PyObject *fd_check(PyObject *self, PyObject *arg)
 {
     ext_operation op = {.fd = (FdObject *)self};
@@ -790,6 +824,7 @@ static PyObject *fd_take_deadlines(PyObject *self, PyObject *other)
 static PyMethodDef methods[] = {
     {"call", FAST(fd_call), METH_FASTCALL, NULL},
     {"connect", FAST(fd_connect), METH_FASTCALL, NULL},
+    {"again", fd_again, METH_O, NULL},
     {"check", fd_check, METH_O, NULL},
     {"set_deadline", FAST(fd_set_deadline), METH_FASTCALL, NULL},
     {"take_deadlines", fd_take_deadlines, METH_O, NULL},

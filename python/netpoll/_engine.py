@@ -127,6 +127,9 @@ class DescEngine(Protocol):
     def _set_deadline_at(self, when: int, modes: int) -> None:
         """`set_deadline` with an instant of np_now; NP_NEVER clears."""
 
+    def _set_ready(self, modes: int) -> None:
+        """np_set_ready."""
+
     def _short_is_drained(self) -> bool:
         """np_short_is_drained."""
 

@@ -59,6 +59,7 @@ class FD:
         self._desc: _api.PollDesc | None = None
         self._deadlines = [NEVER, NEVER, NEVER]  # by mode: instants
         self._limits = [0, 0, 0]  # by mode: the timeout of who waits, an instant; 0: nobody does
+        self._again = [False, False, False]  # by mode: who waits is to try once more
         self._kept = False  # by detach: the number is not ours to close
 
     @property
@@ -173,6 +174,9 @@ class FD:
                 self._bound(desc, mode)
                 if self.closed:  # before it could see the descriptor
                     desc.close()
+                if self._again[mode]:
+                    self._again[mode] = False
+                    return
             desc.wait(mode)
         except _errors.DeadlineExceeded:
             if lib.np_now() >= limit:
@@ -183,6 +187,16 @@ class FD:
             self._desc = None  # its poller was closed; the next wait is on another
         finally:
             self._limits[mode] = 0
+
+    def again(self, mode: int) -> None:
+        """What the waiter of the mode has seen is out of date: he is to try once more.
+
+        For a layer above that takes data on behalf of somebody else.
+        """
+        with self._lock:
+            self._again[mode] = True
+            if self._desc is not None:
+                self._desc._set_ready(mode)
 
     def _registered(self) -> _api.PollDesc:
         desc = self._desc

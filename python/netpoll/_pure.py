@@ -436,6 +436,9 @@ class DescBase:
         self._open = False
         lib.np_close(self._d)
 
+    def _set_ready(self, modes: int) -> None:
+        lib.np_set_ready(self._d, modes)
+
     def _short_is_drained(self) -> bool:
         return bool(lib.np_short_is_drained(self._d))
 

@@ -236,10 +236,20 @@ class _Operations:
             except _std.SSLWantWriteError as error:
                 wanted, why = WRITE, error
                 self._guests.discard(operation)
+            finally:
+                if mode == WRITE and self._may_have_received(operation):
+                    self._fd.again(READ)
             gives_way = mode == READ and not operation.guest and self._guests
         if wanted == mode and not gives_way:
             raise BlockingIOError(errno.EAGAIN, str(why)) from why
         return wanted, None
+
+    def _may_have_received(self, operation: _Operation) -> bool:
+        """Did an attempt that does not hold READ take what whoever reads waits for?
+
+        A shutdown and a handshake read whatever has come; a write only if there is a handshake.
+        """
+        return bool(operation.function != self._object.write or self._object.pending() > 0)
 
 
 class SSLContext(_std.SSLContext):  # type: ignore[no-redef]
