@@ -47,7 +47,17 @@ BACKENDS = ("epoll", "kqueue", "iocp", "poll")
 PUBLIC_HEADERS = ("csrc/netpoll.h", "csrc/netpoll_iocp.h", "python/ext/netpoll_api.h")
 POSIX_ONLY = ("posixfd", "alone")  # files for Windows only are named *_win32.c
 
-PLAIN_PREAMBLE = '#include "netpoll.h"\n'
+# For the engine in Python: what the core gives lands in a box that gives it back, so that nothing is
+# lost if memory runs out, or a signal handler raises, before an object of Python's holds it.
+BOXES = "void unref_boxed_desc(np_desc **box);"
+PLAIN_PREAMBLE = """#include "netpoll.h"
+
+static void unref_boxed_desc(np_desc **box)
+{
+    if (*box)
+        np_desc_unref(*box);
+}
+"""
 
 # The generated file has Python.h included already where this text goes.
 CPYTHON_PREAMBLE = (
@@ -162,7 +172,7 @@ if CPYTHON:
     write_docstrings()
 
 ffibuilder = FFI()
-ffibuilder.cdef(cdef())
+ffibuilder.cdef(cdef() + BOXES)
 ffibuilder.set_source(
     "netpoll._core",
     CPYTHON_PREAMBLE if CPYTHON else PLAIN_PREAMBLE,

@@ -37,8 +37,9 @@ def limit_descriptors(spare):
 """
 
 
-def run(script: str, backend: str) -> None:
-    assert check_python(COMMON + dedent(script), backend=backend, limit=40) == "ok\n"
+def run(script: str, backend: str, **numbers: int) -> None:
+    given = "".join(f"{name} = {number}\n" for name, number in numbers.items())
+    assert check_python(COMMON + given + dedent(script), backend=backend, limit=40) == "ok\n"
 
 
 @not_on_libkqueue("misreports a lack of descriptors")
@@ -141,7 +142,8 @@ def test_a_hub_without_descriptors_to_spare(backend: str) -> None:
 
 
 @not_on_libkqueue("does not survive a lack of memory")
-def test_open_without_memory_to_spare(backend: str) -> None:
+@pytest.mark.parametrize("spare", [1 << 16, 1 << 20], ids=["64 KiB", "1 MiB"])
+def test_open_without_memory_to_spare(backend: str, spare: int) -> None:
     """Open descriptors until the address space is full; then everything else still works."""
     run(
         """
@@ -156,13 +158,11 @@ def test_open_without_memory_to_spare(backend: str) -> None:
         descs = [None] * len(copies)
         with open("/proc/self/statm") as file:
             used = int(file.read().split()[0]) * resource.getpagesize()
-        resource.setrlimit(resource.RLIMIT_AS, (used + (1 << 20), resource.RLIM_INFINITY))
+        resource.setrlimit(resource.RLIMIT_AS, (used + spare, resource.RLIM_INFINITY))
         failed = None
-        opened = 0
         for i, fd in enumerate(copies):
             try:
                 descs[i] = poller.open(fd)
-                opened += 1
             except MemoryError as error:
                 failed = "MemoryError"
                 break
@@ -180,6 +180,7 @@ def test_open_without_memory_to_spare(backend: str) -> None:
         except OSError as error:
             assert error.errno == errno.ENOMEM, error
         resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+        opened = len(descs) - descs.count(None)
         assert poller.stats().open == 1 + opened, (poller.stats(), opened, failed)
         for desc in descs:
             if desc is not None:
@@ -198,6 +199,7 @@ def test_open_without_memory_to_spare(backend: str) -> None:
         print("ok")
         """,
         backend,
+        spare=spare,
     )
 
 

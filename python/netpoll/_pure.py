@@ -55,8 +55,10 @@ def nanoseconds(seconds: float) -> int:
     return math.ceil(nanos) if nanos > 0 else 0
 
 
-def _free_poller(p: Any) -> None:
+def _free_poller(box: Any) -> None:
     """Tokens that nobody will poll out any more hold their descriptors, and so the poller."""
+    if not (p := box[0]):
+        return
     keys = ffi.new("np_token[]", BATCH)
     lib.np_poller_close(p)
     while lib.np_take_ready(p, keys, BATCH):
@@ -68,20 +70,25 @@ class PollerBase:
     """A poller of the core."""
 
     def __init__(self, backend: str | None) -> None:
-        out = ffi.new("np_poller **")
-        rc = lib.np_poller_new(ffi.NULL if backend is None else backend.encode(), out)
+        self._set_up_box()
+        rc = lib.np_poller_new(ffi.NULL if backend is None else backend.encode(), self._box)
         if rc != OK:
             raise _errors.system(-rc, "no poller")
-        self._p = ffi.gc(out[0], _free_poller)  # at once: when memory runs out it must not be lost
         self._set_up_tokens()
 
     def _adopt(self, address: int) -> None:
+        self._set_up_box()
         p = ffi.cast("np_poller *", address)
         lib.np_poller_ref(p)
-        self._p = ffi.gc(p, _free_poller)
+        self._box[0] = p
         self._set_up_tokens()
 
+    def _set_up_box(self) -> None:
+        # It gives the poller back, and is there before it: when memory runs out nothing is lost.
+        self._box = ffi.gc(ffi.new("np_poller **"), _free_poller)
+
     def _set_up_tokens(self) -> None:
+        self._p = self._box[0]
         self._keys = itertools.count(1)
         self._tokens: dict[int, Any] = {}
         self._late: deque[Any] = deque()
@@ -219,20 +226,25 @@ class DescBase:
     _open = False  # until np_open succeeded, and again after close
 
     def __init__(self, poller: PollerBase, fd: int) -> None:
-        out = ffi.new("np_desc **")
-        rc = lib.np_open(poller._p, fd, out)
+        self._set_up_box()
+        rc = lib.np_open(poller._p, fd, self._box)
         if rc != OK:
             raise _open_error(rc, fd)
-        self._d = ffi.gc(out[0], lib.np_desc_unref)  # at once, as above
         self._set_up(poller, fd)
 
     def _adopt(self, poller: PollerBase, address: int) -> None:
+        self._set_up_box()
         d = ffi.cast("np_desc *", address)
         lib.np_desc_ref(d)
-        self._d = ffi.gc(d, lib.np_desc_unref)
+        self._box[0] = d
         self._set_up(poller, int(lib.np_desc_fd(d)))
 
+    def _set_up_box(self) -> None:
+        # As above.  What it refers to last is closed by that.
+        self._box = ffi.gc(ffi.new("np_desc **"), lib.unref_boxed_desc)
+
     def _set_up(self, poller: PollerBase, fd: int) -> None:
+        self._d = self._box[0]
         self._poller = poller
         self._fd = fd
         self._last: list[Any] = [None, None, None]  # by mode: the token parked and not yet resumed
