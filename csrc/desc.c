@@ -342,25 +342,44 @@ int np_resume(np_desc *d, int mode, int flags)
     return rc == NP_OK ? NP_AGAIN : rc;
 }
 
-int np_cancel(np_desc *d, int mode, np_token *token)
+/* Whoever's token it is, or only this one.  While one is parked, or in the ready queue, which ends
+ * under the lock only, nobody writes s->token.  Of one that is out it cannot be told whose it is;
+ * to give up the claim of another harms nobody: its owner finds READY when it parks again. */
+static bool cancel_locked(np_side *s, const np_token *only, np_token *token)
 {
-    np_side *s = np_side_of(d, mode);
-    np_poller *p = d->poller;
-    np_wakes wakes = NP_WAKES_INIT;
-    int withdrawn = 0;
-
-    np_lock(p);
     if (np_load(&s->sem) == SEM_TOKEN) {
-        np_dec(&p->parked[s->mode - 1]);
+        if (only && *only != s->token)
+            return false;
+        np_dec(&np_desc_of(s)->poller->parked[s->mode - 1]);
         *token = s->token; /* before the side is free, and another token's */
         np_store(&s->sem, SEM_NIL);
-        withdrawn = 1;
-    } else if (np_cas(&s->claim, CLAIM_OUT, CLAIM_NONE) ||
-               np_cas(&s->claim, CLAIM_QUEUED, CLAIM_DROPPED)) {
-        np_cas(&s->sem, SEM_NEWS, SEM_READY);
+        return true;
     }
-    np_unlock(p, &wakes);
+    if (only && np_load(&s->claim) == CLAIM_QUEUED && *only != s->token)
+        return false;
+    if (np_cas(&s->claim, CLAIM_OUT, CLAIM_NONE) || np_cas(&s->claim, CLAIM_QUEUED, CLAIM_DROPPED))
+        np_cas(&s->sem, SEM_NEWS, SEM_READY);
+    return false;
+}
+
+static bool cancel(np_desc *d, int mode, const np_token *only, np_token *token)
+{
+    np_wakes wakes = NP_WAKES_INIT;
+
+    np_lock(d->poller);
+    bool withdrawn = cancel_locked(np_side_of(d, mode), only, token);
+    np_unlock(d->poller, &wakes);
     return withdrawn;
+}
+
+int np_cancel(np_desc *d, int mode, np_token *token)
+{
+    return cancel(d, mode, NULL, token);
+}
+
+int np_cancel_token(np_desc *d, int mode, np_token token)
+{
+    return cancel(d, mode, &(const np_token){token}, &token);
 }
 
 /* --- deadlines ------------------------------------------------------------------------------- */

@@ -149,6 +149,10 @@ int np_resume(np_desc *d, int mode, int flags);
  * come out, or the waiter is a thread). */
 int np_cancel(np_desc *d, int mode, np_token *token);
 
+/* The same for this token alone: another's stays parked, and 0 is returned.  For a host whose
+ * schedulers, several on one descriptor, cannot know who parked last. */
+int np_cancel_token(np_desc *d, int mode, np_token token);
+
 /* Set the deadline of the modes (NP_READ, NP_WRITE or both) to timeout_ns nanoseconds from now;
  * <= 0 expires them at once; NP_NEVER, or an instant past the end of the clock, clears them.
  * NP_CLOSED after close; -ENOMEM leaves the deadlines as they were. */

@@ -47,7 +47,7 @@ BACKENDS = ("epoll", "kqueue", "iocp", "poll")
 PUBLIC_HEADERS = ("csrc/netpoll.h", "csrc/netpoll_iocp.h", "python/ext/netpoll_api.h")
 POSIX_ONLY = ("posixfd", "alone")  # files for Windows only are named *_win32.c
 
-# For the engine in Python: what the core gives lands in a box that gives it back, so that nothing is
+# For the engine in Python: what the core gives lands in a box that gives it back, so nothing is
 # lost if memory runs out, or a signal handler raises, before an object of Python's holds it.
 BOXES = "void unref_boxed_desc(np_desc **box);"
 PLAIN_PREAMBLE = """#include "netpoll.h"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import io
+import random
 import sys
 import threading
 import time
@@ -12,7 +13,7 @@ from collections.abc import Callable
 
 import netpoll
 import pytest
-from netpoll import READ, ClosedError, DeadlineExceeded
+from netpoll import READ, WRITE, BusyError, ClosedError, DeadlineExceeded, PollDesc
 from support import (
     LONG,
     GreenStage,
@@ -20,6 +21,7 @@ from support import (
     Stage,
     ThreadTask,
     check_python,
+    fill,
     never_early,
     read_exactly,
     read_some,
@@ -551,3 +553,41 @@ def test_a_thread_has_a_hub_from_its_first_use_on() -> None:
         return [before, green.has_hub()]
 
     assert ThreadTask("thread", look, ()).result() == [False, True]
+
+
+@pytest.mark.rule(2, 8)
+def test_greenlets_of_several_threads_contend_for_a_descriptor(
+    greenlets: Stage, sockets: Sockets
+) -> None:
+    """Each hub parks, resumes and gives up in its own thread: nobody withdraws another's token."""
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        for _ in range(4):
+            a, _ = sockets.pair()
+            fill(a.fileno())
+            _contend(greenlets, greenlets.open(a))
+    finally:
+        sys.setswitchinterval(interval)
+
+
+def _contend(stage: Stage, desc: PollDesc) -> None:
+    end = time.monotonic() + 0.25
+
+    def use(me: int) -> int:
+        chance, waits = random.Random(me), 0
+        while time.monotonic() < end:
+            mode = chance.choice([READ, WRITE])
+            desc.set_deadline(chance.choice([1e-6, 1e-5, 3e-5]), mode)
+            try:
+                desc.wait(mode)
+            except DeadlineExceeded:
+                waits += 1
+            except BusyError:
+                green.sleep(0)  # also makes a hub for a thread that has none
+        return waits
+
+    users = [(stage.thread if i % 2 else stage.spawn)(use, i) for i in range(6)]
+    assert sum(user.result(5) for user in users) > 0
+    stage.until_parked(0, 0)
+    desc.close()

@@ -99,13 +99,14 @@ def test_a_sleeping_greenlet_is_killed_at_once(greenlets: Stage) -> None:
 
 
 def test_a_joining_greenlet_is_killed(greenlets: Stage) -> None:
-    target = green.spawn(green.sleep, 0.05)
+    target = green.spawn(green.sleep, LONG)
     for wait in (target.join, target.get, lambda: target.join(LONG)):
         victim = green.spawn(wait)
         green.sleep(0)
         victim.kill()
         _killed(victim)
     assert not target.dead
+    target.kill()
     target.join()
 
 

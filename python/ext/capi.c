@@ -167,6 +167,7 @@ static const netpoll_api table = {
     .park = np_park,
     .resume = np_resume,
     .cancel = np_cancel,
+    .cancel_token = np_cancel_token,
     .set_deadline = np_set_deadline,
     .set_deadline_at = np_set_deadline_at,
     .deadline = np_deadline,

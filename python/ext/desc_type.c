@@ -301,16 +301,6 @@ static PyObject *desc_wait_thread(PyObject *self, ARGUMENTS)
 
 /* --- schedulers ------------------------------------------------------------------------------ */
 
-static PyObject *park(DescObject *d, int mode, PyObject *token, int flags)
-{
-    int rc = ext_park(d, mode, token, flags);
-    if (rc == NP_PARKED)
-        Py_RETURN_TRUE;
-    if (rc == NP_OK)
-        Py_RETURN_FALSE;
-    return ext_raise(d, mode, rc);
-}
-
 static PyObject *desc_park(PyObject *self, ARGUMENTS)
 {
     static const ext_signature s = {"park", 2, 2, {"mode", "token"}};
@@ -320,36 +310,10 @@ static PyObject *desc_park(PyObject *self, ARGUMENTS)
     if (!ext_arguments(&s, args, n, names, given) || !ext_mode(d, given[0], &mode))
         return NULL;
     REQUIRE_OPENED(d);
-    return park(d, mode, given[1], 0);
-}
-
-static PyObject *desc_park_flags(PyObject *self, ARGUMENTS)
-{
-    static const ext_signature s = {"_park", 3, 3, {"mode", "token", "flags"}};
-    DescObject *d = (DescObject *)self;
-    PyObject *given[3];
-    int mode, flags;
-    if (!ext_arguments(&s, args, n, names, given) || !ext_mode(d, given[0], &mode) ||
-        !flags_of(given[2], &flags))
-        return NULL;
-    REQUIRE_OPENED(d);
-    return park(d, mode, given[1], flags);
-}
-
-static PyObject *resume(DescObject *d, int mode, int flags)
-{
-    PyObject *note = NULL;
-    EXT_LOCK(d);
-    if (!np_holds_token(d->desc, mode)) { /* else somebody else's is parked by now */
-        note = d->parked[mode - 1];
-        d->parked[mode - 1] = NULL;
-    }
-    EXT_UNLOCK(d);
-    Py_XDECREF(note);
-    int rc = np_resume(d->desc, mode, flags);
-    if (rc == NP_OK)
+    int rc = ext_park(d, mode, given[1], 0);
+    if (rc == NP_PARKED)
         Py_RETURN_TRUE;
-    if (rc == NP_AGAIN)
+    if (rc == NP_OK)
         Py_RETURN_FALSE;
     return ext_raise(d, mode, rc);
 }
@@ -357,32 +321,37 @@ static PyObject *resume(DescObject *d, int mode, int flags)
 static PyObject *desc_resume(PyObject *self, ARGUMENTS)
 {
     DescObject *d = (DescObject *)self;
+    PyObject *note = NULL;
     int mode;
-    return mode_argument(d, "resume", args, n, names, &mode) ? resume(d, mode, 0) : NULL;
-}
-
-static PyObject *desc_resume_flags(PyObject *self, ARGUMENTS)
-{
-    static const ext_signature s = {"_resume", 2, 2, {"mode", "flags"}};
-    DescObject *d = (DescObject *)self;
-    PyObject *given[2];
-    int mode, flags;
-    if (!ext_arguments(&s, args, n, names, given) || !ext_mode(d, given[0], &mode) ||
-        !flags_of(given[1], &flags))
+    if (!mode_argument(d, "resume", args, n, names, &mode))
         return NULL;
-    REQUIRE_OPENED(d);
-    return resume(d, mode, flags);
+
+    EXT_LOCK(d);
+    if (!np_holds_token(d->desc, mode)) { /* else somebody else's is parked by now */
+        note = d->parked[mode - 1];
+        d->parked[mode - 1] = NULL;
+    }
+    EXT_UNLOCK(d);
+    Py_XDECREF(note);
+    int rc = np_resume(d->desc, mode, 0);
+    if (rc == NP_OK)
+        Py_RETURN_TRUE;
+    if (rc == NP_AGAIN)
+        Py_RETURN_FALSE;
+    return ext_raise(d, mode, rc);
 }
 
-/* The token given, or without one any that is not a greenlet's in wait. */
-static PyObject *withdraw(DescObject *d, int mode, const PyObject *only)
+static PyObject *desc_cancel(PyObject *self, ARGUMENTS)
 {
+    DescObject *d = (DescObject *)self;
     np_token token;
+    int mode;
+    if (!mode_argument(d, "cancel", args, n, names, &mode))
+        return NULL;
 
     EXT_LOCK(d);
     PyObject *note = d->parked[mode - 1];
-    bool may = only ? note == only : !(note && ext_is_waiter(note));
-    bool withdrawn = may && np_cancel(d->desc, mode, &token);
+    bool withdrawn = !(note && ext_is_waiter(note)) && np_cancel(d->desc, mode, &token);
     if (withdrawn)
         d->parked[mode - 1] = NULL;
     EXT_UNLOCK(d);
@@ -391,27 +360,6 @@ static PyObject *withdraw(DescObject *d, int mode, const PyObject *only)
     Py_XDECREF(note);
     Py_DECREF((PyObject *)token);
     Py_RETURN_TRUE;
-}
-
-static PyObject *desc_cancel(PyObject *self, ARGUMENTS)
-{
-    DescObject *d = (DescObject *)self;
-    int mode;
-    if (!mode_argument(d, "cancel", args, n, names, &mode))
-        return NULL;
-    return withdraw(d, mode, NULL);
-}
-
-static PyObject *desc_withdraw(PyObject *self, ARGUMENTS)
-{
-    static const ext_signature s = {"_withdraw", 2, 2, {"mode", "token"}};
-    DescObject *d = (DescObject *)self;
-    PyObject *given[2];
-    int mode;
-    if (!ext_arguments(&s, args, n, names, given) || !ext_mode(d, given[0], &mode))
-        return NULL;
-    REQUIRE_OPENED(d);
-    return withdraw(d, mode, given[1]);
 }
 
 /* --- deadlines ------------------------------------------------------------------------------- */
@@ -535,15 +483,20 @@ static PyObject *desc_unclosed(PyObject *self, PyObject *unused)
     return PyBool_FromLong(is_unclosed((const DescObject *)self));
 }
 
-/* For those who look: it may have come out already. */
-static PyObject *desc_token(PyObject *self, PyObject *arg)
+/* _token(mode, key): for those who look, and found the core's token to be key. */
+static PyObject *desc_token(PyObject *self, PyObject *args)
 {
     DescObject *d = (DescObject *)self;
+    PyObject *number, *key, *token = Py_None;
     int mode;
-    if (!ext_mode(d, arg, &mode))
+    if (!PyArg_ParseTuple(args, "OO:_token", &number, &key) || !ext_mode(d, number, &mode))
+        return NULL;
+    const void *address = PyLong_AsVoidPtr(key);
+    if (!address && PyErr_Occurred())
         return NULL;
     EXT_LOCK(d);
-    PyObject *token = d->parked[mode - 1] ? d->parked[mode - 1] : Py_None;
+    if (d->parked[mode - 1] == address && address)
+        token = d->parked[mode - 1];
     Py_INCREF(token);
     EXT_UNLOCK(d);
     return token;
@@ -591,9 +544,6 @@ static PyMethodDef methods[] = {
     FAST("wait", desc_wait, DOC_DescBase_wait),
     FAST("wait_canceled", desc_wait_canceled, DOC_DescBase_wait_canceled),
     FAST("_wait", desc_wait_thread, NULL),
-    FAST("_park", desc_park_flags, NULL),
-    FAST("_resume", desc_resume_flags, NULL),
-    FAST("_withdraw", desc_withdraw, NULL),
     {"_set_deadline_at", desc_set_deadline_at, METH_VARARGS, NULL},
     {"_set_ready", desc_set_ready, METH_O, NULL},
     {"_short_is_drained", desc_short_is_drained, METH_NOARGS, NULL},
@@ -602,7 +552,7 @@ static PyMethodDef methods[] = {
     {"_adopt", desc_adopt, METH_VARARGS, NULL},
     {"_address", desc_address, METH_NOARGS, NULL},
     {"_unclosed", desc_unclosed, METH_NOARGS, NULL},
-    {"_token", desc_token, METH_O, NULL},
+    {"_token", desc_token, METH_VARARGS, NULL},
     {NULL, NULL, 0, NULL},
 };
 

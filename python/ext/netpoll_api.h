@@ -80,6 +80,7 @@ typedef struct netpoll_api {
     int (*park)(np_desc *d, int mode, np_token token, int flags);
     int (*resume)(np_desc *d, int mode, int flags);
     int (*cancel)(np_desc *d, int mode, np_token *token);
+    int (*cancel_token)(np_desc *d, int mode, np_token token);
     int (*set_deadline)(np_desc *d, int64_t timeout_ns, int modes);
     int (*set_deadline_at)(np_desc *d, int64_t when, int modes);
     int (*deadline)(const np_desc *d, int mode, int64_t *left);

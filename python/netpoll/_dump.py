@@ -336,7 +336,7 @@ class _Dump:
             ident = int(view.waiter)
             return [self.thread(ident)], self.frames.get(ident)
         if view.state in TOKEN_STATES:
-            token = None if desc is None else desc._token(mode)
+            token = None if desc is None else desc._token(mode, int(view.waiter))
             if isinstance(token, HubToken):
                 greenlet: Any = getattr(token, "greenlet", None)
                 frame = getattr(greenlet, "gr_frame", None)

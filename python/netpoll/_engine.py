@@ -112,18 +112,6 @@ class DescEngine(Protocol):
     def _wait(self, mode: int, flags: int) -> None:
         """Block the calling thread.  flags: 0, or NP_IO_ONLY for wait_canceled."""
 
-    def _park(self, mode: int, token: Any, flags: int) -> bool:
-        """`park` with flags."""
-
-    def _resume(self, mode: int, flags: int) -> bool:
-        """`resume` with flags."""
-
-    def _withdraw(self, mode: int, token: Any) -> bool:
-        """`cancel`, if the last token parked for the mode is this very one and was not resumed.
-
-        For a waiter that was interrupted and cannot know how far its `park` had come.
-        """
-
     def _set_deadline_at(self, when: int, modes: int) -> None:
         """`set_deadline` with an instant of np_now; NP_NEVER clears."""
 
@@ -145,8 +133,8 @@ class DescEngine(Protocol):
     def _address(self) -> int:
         """Of the np_desc; before __init__ 0, or AttributeError."""
 
-    def _token(self, mode: int) -> Any:
-        """The token that was parked last, if it was not resumed or withdrawn; else None."""
+    def _token(self, mode: int, key: int) -> Any:
+        """The token that the core knows as key, if it can still be told; else None."""
 
     def _unclosed(self) -> bool:
         """Would it be worth a ResourceWarning if it went now?"""

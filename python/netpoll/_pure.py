@@ -1,8 +1,12 @@
 """The engine on plain cffi calls.
 
-Tokens.  The core carries integers.  Each park takes a new one and files the token under it in the
+Tokens.  The core carries integers.  Each wait takes a new one and files the token under it in the
 poller; whoever gets the integer out of the core, by polling or by withdrawing, takes the token out
 of the file.  dict.pop makes that exactly once.
+
+Threads.  Between any two bytecodes another thread may park, resume or withdraw on the same
+descriptor, so nothing here notes who is parked there: the integer tells, to the core and in the
+file.
 
 Signal handlers.  They run between any two bytecodes of the main thread, and may raise there.  So
 tokens move from the file to their queue inside one C call, and what an exception cuts off is kept
@@ -14,10 +18,12 @@ from __future__ import annotations
 import errno
 import itertools
 import math
+import operator
 import time
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from netpoll import _errors, _hooks
@@ -30,6 +36,11 @@ if TYPE_CHECKING:
 BATCH = 128
 NEVER = lib.NP_NEVER
 NANO = 1_000_000_000
+
+_GONE = object()
+_is_there = partial(operator.is_not, _GONE)
+
+_NO_NOTE = (0, None)
 
 _MODES = (1, 2)
 _MODE_SETS = (1, 2, 3)
@@ -148,8 +159,11 @@ class PollerBase:
         return rc
 
     def _claim(self, keys: Iterable[int]) -> Iterable[Any]:
-        """The tokens filed under keys, which leave the file as they are iterated over; all in C."""
-        return map(self._tokens.pop, filter(self._tokens.__contains__, keys))
+        """The tokens filed under keys, which leave the file as they are iterated over; all in C.
+
+        One that is gone is that of a waiter who gave up while it was on its way here.
+        """
+        return filter(_is_there, map(self._tokens.pop, keys, itertools.repeat(_GONE)))
 
     def _take_ready(self, queue: Queue) -> None:
         keys = ffi.new("np_token[]", BATCH)
@@ -247,7 +261,8 @@ class DescBase:
         self._d = self._box[0]
         self._poller = poller
         self._fd = fd
-        self._last: list[Any] = [None, None, None]  # by mode: the token parked and not yet resumed
+        #: For dump, by mode: the key and token parked last, until somebody resumes or withdraws.
+        self._notes: list[tuple[int, Any]] = [_NO_NOTE] * 3
         self._open = True
 
     @property
@@ -338,18 +353,18 @@ class DescBase:
             `poll` of the descriptor's poller, unless `cancel` withdraws it; then call `resume`.
         :raises ClosedError, DeadlineExceeded, NotPollableError, BusyError: as `wait`.
         """
-        return self._park(mode, token, 0)
+        return self._park(mode, token, 0, next(self._poller._keys))
 
-    def _park(self, mode: int, token: Any, flags: int) -> bool:
+    def _park(self, mode: int, token: Any, flags: int, key: int) -> bool:
+        """`park` with flags, under a key that is in no use."""
         self._check(mode)
-        poller, last = self._poller, self._last
-        key = next(poller._keys)
-        before, last[mode] = last[mode], token
-        poller._tokens[key] = token
+        tokens = self._poller._tokens
+        tokens[key] = token
+        self._notes[mode] = (key, token)
         if (rc := np_park(self._d, mode, key, flags)) == PARKED:
             return True
-        del poller._tokens[key]
-        last[mode] = before if rc == BUSY else None
+        del tokens[key]
+        self._notes[mode] = _NO_NOTE
         if rc:
             raise self._error(rc, mode)
         return False
@@ -365,8 +380,7 @@ class DescBase:
 
     def _resume(self, mode: int, flags: int) -> bool:
         self._check(mode)
-        if not lib.np_holds_token(self._d, mode):  # else somebody else's is parked by now
-            self._last[mode] = None
+        self._notes[mode] = _NO_NOTE
         rc = np_resume(self._d, mode, flags)
         if rc == OK:
             return True
@@ -383,30 +397,26 @@ class DescBase:
             to, or none is parked (a thread or greenlet in `wait` is not cancelled by it).
         """
         self._check(mode)
-        if isinstance(self._last[mode], HubToken):
-            return False
-        token = self._cancel(mode)
-        if isinstance(token, HubToken):  # parked since we looked: to wake for nothing harms nobody
-            token.deliver()
-            return False
-        return token is not None
-
-    def _cancel(self, mode: int) -> Any:
         out = ffi.new("np_token *")
         if not lib.np_cancel(self._d, mode, out):
-            return None
-        self._last[mode] = None
-        return self._poller._tokens.pop(int(out[0]))
-
-    def _holds(self, mode: int, token: Any) -> bool:
-        """Is the token still in the core?  What is there may be another's by now."""
-        return self._last[mode] is token and bool(lib.np_holds_token(self._d, mode))
-
-    def _withdraw(self, mode: int, token: Any) -> bool:
-        if mode not in _MODES or self._last[mode] is not token:
             return False
-        self._last[mode] = None
-        return self._cancel(mode) is not None
+        self._notes[mode] = _NO_NOTE
+        token = self._poller._tokens.pop(int(out[0]), None)
+        if not isinstance(token, HubToken):
+            return True
+        token.deliver()  # a greenlet in wait: it finds nothing and parks again
+        return False
+
+    def _holds(self, key: int) -> bool:
+        """Is the token that was parked under the key yet to be polled out?"""
+        return key in self._poller._tokens
+
+    def _give_up(self, mode: int, key: int) -> None:
+        """The wait is over, however far its parking had come; the token may still come out."""
+        if self._holds(key):
+            lib.np_cancel_token(self._d, mode, key)
+            self._poller._tokens.pop(key, None)
+            self._notes[mode] = _NO_NOTE
 
     def set_deadline(self, timeout: float | None, mode: int = 3) -> None:
         """Set the deadline of the mode, by default of both.  Go's SetDeadline.
@@ -461,8 +471,9 @@ class DescBase:
     def _address(self) -> int:
         return int(ffi.cast("uintptr_t", self._d))
 
-    def _token(self, mode: int) -> Any:
-        return self._last[mode]
+    def _token(self, mode: int, key: int) -> Any:
+        noted, token = self._notes[mode]
+        return self._poller._tokens.get(key, token if noted == key else None)
 
     def _unclosed(self) -> bool:
         return self._open and not self._poller.closed

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 from netpoll._hooks import HubToken
 
 if TYPE_CHECKING:
-    from netpoll._api import PollDesc, Poller
+    from netpoll._api import Poller
+    from netpoll._pure import DescBase
 
 
 class WaiterBase(HubToken):
@@ -75,20 +76,21 @@ class Turns(deque[Any]):
                 assert self._poller is not None
                 self._poller._keep(tokens.popleft())
 
-    def wait_at(self, desc: PollDesc, mode: int, flags: int, waiter: WaiterBase) -> int:
+    def wait_at(self, desc: DescBase, mode: int, flags: int, waiter: WaiterBase) -> int:
         """Park, let others run, resume, until ready; the descriptor is one of the hub's poller.
 
         :returns: the result of the core; here 0, or else an exception tells.
         """
+        key = next(desc._poller._keys)
         try:
-            while desc._park(mode, waiter, flags):
+            while desc._park(mode, waiter, flags, key):
                 self.turn()
-                while desc._holds(mode, waiter):  # somebody switched here for no reason of ours
+                while desc._holds(key):  # somebody switched here for no reason of ours
                     self.turn()
                 if desc._resume(mode, flags):
                     break
         except BaseException:
-            desc._withdraw(mode, waiter)
+            desc._give_up(mode, key)
             waiter.replace()
             raise
         return 0

@@ -122,6 +122,26 @@ static void a_cancelled_token_stays_in(void)
     pair_close(&t);
 }
 
+static void only_the_token_that_is_named_is_withdrawn(void)
+{
+    pair t;
+    np_token out[4];
+    int n;
+    pair_open(&t);
+    CHECK(np_park(t.a, NP_READ, 77, 0) == NP_PARKED);
+    CHECK(np_cancel_token(t.a, NP_READ, 78) == 0);
+    CHECK(np_cancel_token(t.a, NP_WRITE, 77) == 0);
+    CHECK(np_cancel_token(t.a, NP_READ, 77) == 1);
+    CHECK(np_cancel_token(t.a, NP_READ, 77) == 0);
+    CHECK(np_park(t.a, NP_READ, 78, 0) == NP_PARKED);
+    CHECK(np_cancel_token(t.a, NP_READ, 77) == 0);
+    send_byte(t.fds[1]);
+    CHECK(np_poll(t.p, -1, out, 4, &n) == NP_OK && n == 1 && out[0] == 78);
+    CHECK(np_cancel_token(t.a, NP_READ, 78) == 0);
+    CHECK(np_wait(t.a, NP_READ) == NP_OK); /* the notification stays for the next */
+    pair_close(&t);
+}
+
 static void the_same_number_twice_is_refused_and_a_file_closed_underneath_is_replaced(void)
 {
     pair t;
@@ -262,6 +282,7 @@ int main(void)
         RUN(close_ends_a_wait_in_another_thread);
         RUN(a_token_comes_out_once_and_resume_tells_why);
         RUN(a_cancelled_token_stays_in);
+        RUN(only_the_token_that_is_named_is_withdrawn);
         RUN(the_same_number_twice_is_refused_and_a_file_closed_underneath_is_replaced);
         RUN(wakes_are_remembered_and_collapse);
         RUN(threads_drive_in_turn_and_none_is_lost);

@@ -177,6 +177,18 @@ BUGS = (
         ),
     ),
     Bug(
+        "cancel_takes_anybodys_token",
+        "np_cancel_token withdraws whatever token is parked",
+        "who_gives_up_withdraws_its_own",
+        (
+            (
+                "desc.c",
+                "        if (only && *only != s->token)\n            return false;\n        np_dec",
+                "        (void)only;\n        np_dec",
+            ),
+        ),
+    ),
+    Bug(
         "no_tag_check",
         "an event goes to whoever has the slot now",
         "a_stale_event_reaches_nobody",

@@ -854,6 +854,33 @@ static void tokens_apart(void)
     finish();
 }
 
+/* It parks and gives up, not knowing what has become of its token, or who has parked since. */
+static void parks_and_withdraws(void)
+{
+    int rc = np_park(d[0], NP_READ, 0, 0);
+    end_with(rc);
+    if (rc == NP_PARKED)
+        withdrawn = np_cancel_token(d[0], NP_READ, 0);
+}
+
+static void polls_and_parks_another(void)
+{
+    np_token out[4];
+    int n;
+    EXPECT(np_poll(p, 0, out, 4, &n) == NP_OK);
+    take(out, n);
+    parks_another();
+}
+
+static void only_its_own_is_withdrawn(void)
+{
+    np_token out[4];
+    take(out, np_take_ready(p, out, 4));
+    EXPECT(tokens_out[0] == (result[0] == NP_PARKED && !withdrawn));
+    EXPECT(tokens_out[1] == (result[1] == NP_PARKED));
+    finish();
+}
+
 static void waits_after_token(void)
 {
     int rc = np_wait(d[0], NP_READ);
@@ -1428,6 +1455,13 @@ const scenario scenarios[] = {
      one_parked,
      {WHO("driver", polls_once), WHO("peer", sends_0), WHO("canceller", cancels)},
      withdrawn_or_out,
+     0},
+    {"who_gives_up_withdraws_its_own",
+     "another's token, parked since, still comes out",
+     one,
+     {WHO("first", parks_and_withdraws), WHO("second", polls_and_parks_another),
+      WHO("mover", unblocks_softly)},
+     only_its_own_is_withdrawn,
      0},
     {"a_side_changes_hands_while_one_parks",
      "who parks keeps its own token",
