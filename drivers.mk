@@ -19,4 +19,4 @@ servers:
 	test -z "$$missing" && exit 0; \
 	test "$$(id -u)" = 0 && command -v apt-get >/dev/null || { echo "not installed, and not tested with:$$missing" >&2; exit 0; }; \
 	echo "installing$$missing"; export DEBIAN_FRONTEND=noninteractive RUNLEVEL=1; \
-	apt-get update -qq && apt-get install -y -qq --no-install-recommends $$missing
+	apt-get update -qq && apt-get install -y -qq -o DPkg::Lock::Timeout=120 --no-install-recommends $$missing

@@ -27,27 +27,46 @@ def program(name: str, *elsewhere: str) -> str:
     return found
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+def free_ports() -> tuple[int, int]:
+    with socket.socket() as one, socket.socket() as other:
+        for probe in (one, other):
+            probe.bind(("127.0.0.1", 0))
+        return one.getsockname()[1], other.getsockname()[1]
+
+
+def certify(folder: Path) -> Path:
+    """A self-signed certificate for localhost, beside its key: cert.pem, key.pem."""
+    command = [program("openssl"), "req", "-x509", "-newkey", "ec", "-nodes", "-days", "2"]
+    command += ["-pkeyopt", "ec_paramgen_curve:prime256v1", "-subj", "/CN=localhost"]
+    command += ["-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"]
+    command += ["-keyout", "key.pem", "-out", "cert.pem"]
+    subprocess.run(command, cwd=folder, check=True, capture_output=True)
+    (folder / "key.pem").chmod(0o600)
+    return folder / "cert.pem"
 
 
 class Server:
-    """A process that listens on a port of 127.0.0.1, not as root."""
+    """A process that listens on ports of 127.0.0.1, one of them with TLS; not as root."""
 
     user = "nobody"
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.port = free_port()
+        self.port, self.tls_port = free_ports()
         self.process: subprocess.Popen[bytes] | None = None
         self._stopping = threading.Lock()
+        self.certificate = certify(folder)
+        self.give_away()
+        self.prepare()
+        self.give_away()
+        self.start()
+
+    def give_away(self) -> None:
+        """All files so far become the server's."""
         if os.getuid() == 0:
             owner = pwd.getpwnam(self.user)
-            os.chown(folder, owner.pw_uid, owner.pw_gid)
-        self.prepare()
-        self.start()
+            for path in (self.folder, *self.folder.rglob("*")):
+                os.chown(path, owner.pw_uid, owner.pw_gid)
 
     def prepare(self) -> None:
         """What is done once, before it starts first."""
@@ -133,6 +152,9 @@ class Postgres(Server):
             "fsync": "off",
             "shared_buffers": "16MB",
             "client_connection_check_interval": "100ms",
+            "ssl": "on",
+            "ssl_cert_file": self.certificate,
+            "ssl_key_file": self.folder / "key.pem",
         }
         options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
         return [self._binary("postgres"), "-D", str(self.data), *options]
@@ -161,6 +183,9 @@ class Redis(Server):
         return [
             program("redis-server"),
             *("--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--dir", "."),
+            *("--tls-port", str(self.tls_port), "--tls-auth-clients", "no"),
+            *("--tls-cert-file", "cert.pem", "--tls-key-file", "key.pem"),
+            *("--tls-ca-cert-file", "cert.pem"),
         ]
 
     def answers(self) -> bool:
@@ -189,16 +214,14 @@ class Nginx(Server):
                 uwsgi_temp_path tmp; scgi_temp_path tmp;
                 server {{
                     listen 127.0.0.1:{self.port} backlog=1024;
+                    listen 127.0.0.1:{self.tls_port} ssl backlog=1024;
+                    ssl_certificate cert.pem; ssl_certificate_key key.pem;
                     root {site};
                     location /slow {{ limit_rate 1000; alias {site}/big; }}
                 }}
             }}
             """
         )
-        if os.getuid() == 0:
-            owner = pwd.getpwnam(self.user)
-            for path in (self.folder, *self.folder.rglob("*")):
-                os.chown(path, owner.pw_uid, owner.pw_gid)
 
     def command(self) -> list[str]:
         binary = program("nginx", "/usr/sbin/nginx")

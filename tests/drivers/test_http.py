@@ -6,6 +6,7 @@ import os
 import signal
 
 import pytest
+from netpoll import socket
 from servers import Nginx
 from support import LONG, ThreadTask
 
@@ -13,56 +14,103 @@ urllib3 = pytest.importorskip("urllib3")
 requests = pytest.importorskip("requests")
 green = pytest.importorskip("netpoll.green")
 
-from netpoll.adapters.urllib3 import PoolManager, mount  # noqa: E402
+from netpoll.adapters.urllib3 import PoolManager, ProxyManager, mount  # noqa: E402
 
 
 def in_hub(function: object) -> object:
     return ThreadTask("hub", lambda: green.run(function), ()).result(90)
 
 
-def url(nginx: Nginx, path: str) -> str:
-    return f"http://127.0.0.1:{nginx.port}/{path}"
+def url(nginx: Nginx, path: str, scheme: str = "http") -> str:
+    port = nginx.port if scheme == "http" else nginx.tls_port
+    return f"{scheme}://127.0.0.1:{port}/{path}"
 
 
-def test_a_thousand_requests_at_once(nginx: Nginx) -> None:
+@pytest.mark.parametrize(
+    ("scheme", "pool"),
+    [
+        ("http", {"maxsize": 1000}),
+        ("http", {"maxsize": 20, "block": True}),
+        ("https", {"maxsize": 100, "block": True}),
+    ],
+)
+def test_a_thousand_requests_at_once(nginx: Nginx, scheme: str, pool: dict[str, object]) -> None:
     def body() -> None:
-        with PoolManager(maxsize=1000) as http:
+        with PoolManager(**pool, ca_certs=str(nginx.certificate)) as http:
             options = {"timeout": 4 * LONG, "retries": False}
 
             def fetch() -> bytes:
-                return http.request("GET", url(nginx, "hello"), **options).data
+                return http.request("GET", url(nginx, "hello", scheme), **options).data
 
-            greenlets = [green.spawn(fetch) for _ in range(400)]
-            greenlets += [green.spawn(fetch) for _ in range(600)]
+            greenlets = [green.spawn(fetch) for _ in range(1000)]
             assert [greenlet.get() for greenlet in greenlets] == [b"hello\n"] * 1000
 
     in_hub(body)
 
 
-def test_requests_fetches_in_greenlets_and_in_threads(nginx: Nginx) -> None:
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_requests_fetches_in_greenlets_and_in_threads(nginx: Nginx, scheme: str) -> None:
+    hello, big, nothing = (url(nginx, path, scheme) for path in ("hello", "big", "nothing"))
+
     def body() -> None:
         with requests.Session() as session:
-            mount(session, pool_maxsize=20)
-            assert session.get(url(nginx, "hello"), timeout=LONG).text == "hello\n"
-            assert session.get(url(nginx, "big"), timeout=LONG).content == nginx.big
-            assert session.get(url(nginx, "nothing"), timeout=LONG).status_code == 404
-            assert (
-                session.post(url(nginx, "hello"), data=b"x" * 10, timeout=LONG).status_code == 405
-            )
-            pieces = session.get(url(nginx, "big"), timeout=LONG, stream=True)
+            mount(session, pool_maxsize=20, pool_block=True)
+            session.trust_env = False  # whose REQUESTS_CA_BUNDLE would win
+            session.verify = str(nginx.certificate)
+            assert session.get(hello, timeout=LONG).text == "hello\n"
+            assert session.get(big, timeout=LONG).content == nginx.big
+            assert session.get(nothing, timeout=LONG).status_code == 404
+            assert session.post(hello, data=b"x" * 10, timeout=LONG).status_code == 405
+            pieces = session.get(big, timeout=LONG, stream=True)
             assert b"".join(pieces.iter_content(10_000)) == nginx.big
 
     in_hub(body)
     ThreadTask("thread", body, ()).result(60)
 
 
-def test_one_that_is_slow_holds_nobody_up(nginx: Nginx) -> None:
+def test_a_certificate_that_nobody_vouches_for_is_refused(nginx: Nginx) -> None:
     def body() -> None:
-        with PoolManager(maxsize=4) as http:
-            slow = green.spawn(http.request, "GET", url(nginx, "slow"), retries=False)
+        with PoolManager() as http, pytest.raises(urllib3.exceptions.SSLError):
+            http.request("GET", url(nginx, "hello", "https"), retries=False, timeout=LONG)
+        with requests.Session() as session:
+            mount(session)
+            with pytest.raises(requests.exceptions.SSLError):
+                session.get(url(nginx, "hello", "https"), timeout=LONG)
+
+    in_hub(body)
+
+
+def test_the_connections_are_ours_through_a_proxy_too(nginx: Nginx) -> None:
+    """nginx serves whatever path is asked for, and so passes for a proxy."""
+    proxy = f"http://127.0.0.1:{nginx.port}"
+
+    def body() -> None:
+        with ProxyManager(proxy) as http:
+            kept = http.connection_from_url("http://example.invalid/")
+            answer = http.request("GET", "http://example.invalid/hello", retries=False)
+            assert answer.data == b"hello\n"
+            used = kept.pool.get()
+            assert isinstance(used.sock, socket.socket)
+            used.close()
+        with requests.Session() as session:
+            mount(session)
+            session.trust_env = False
+            session.proxies = {"http": proxy, "https": proxy}
+            assert session.get("http://example.invalid/hello", timeout=LONG).text == "hello\n"
+
+    in_hub(body)
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_one_that_is_slow_holds_nobody_up(nginx: Nginx, scheme: str) -> None:
+    hello, endless = (url(nginx, path, scheme) for path in ("hello", "slow"))
+
+    def body() -> None:
+        with PoolManager(maxsize=4, ca_certs=str(nginx.certificate)) as http:
+            slow = green.spawn(http.request, "GET", endless, retries=False)
             green.sleep(0.05)
             for _ in range(20):
-                assert http.request("GET", url(nginx, "hello"), timeout=LONG).data == b"hello\n"
+                assert http.request("GET", hello, timeout=LONG).data == b"hello\n"
             assert not slow.dead
             slow.kill()
             slow.join()
@@ -70,13 +118,25 @@ def test_one_that_is_slow_holds_nobody_up(nginx: Nginx) -> None:
     in_hub(body)
 
 
-def test_a_frozen_server_hangs_nobody_and_the_pool_recovers(nginx: Nginx) -> None:
+@pytest.mark.parametrize(
+    ("scheme", "pool"),
+    [
+        ("http", {"maxsize": 60}),
+        ("http", {"maxsize": 25, "block": True}),
+        ("https", {"maxsize": 60}),
+    ],
+)
+def test_a_frozen_server_hangs_nobody_and_the_pool_recovers(
+    nginx: Nginx, scheme: str, pool: dict[str, object]
+) -> None:
+    hello = url(nginx, "hello", scheme)
+
     def body() -> None:
-        with PoolManager(maxsize=60) as http:
+        with PoolManager(**pool, ca_certs=str(nginx.certificate)) as http:
 
             def outcome() -> type | None:
                 try:
-                    http.request("GET", url(nginx, "hello"), timeout=0.3, retries=False)
+                    http.request("GET", hello, timeout=0.3, retries=False)
                 except urllib3.exceptions.HTTPError as error:
                     return type(error)
                 return None
@@ -90,8 +150,11 @@ def test_a_frozen_server_hangs_nobody_and_the_pool_recovers(nginx: Nginx) -> Non
                 assert found == {urllib3.exceptions.ReadTimeoutError}
             finally:
                 os.kill(worker, signal.SIGCONT)
-            answer = http.request("GET", url(nginx, "hello"), timeout=LONG, retries=False)
-            assert answer.data == b"hello\n"
+            answers = [
+                green.spawn(http.request, "GET", hello, timeout=LONG, retries=False)
+                for _ in range(50)
+            ]
+            assert {answer.get().data for answer in answers} == {b"hello\n"}
 
     in_hub(body)
 

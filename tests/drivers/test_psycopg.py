@@ -40,9 +40,12 @@ def server_waits(postgres: Postgres, query: str) -> bool:
     return bool(found[0])
 
 
-def test_queries_copies_pipelines_and_big_results(run: object, postgres: Postgres) -> None:
+@pytest.mark.parametrize("sslmode", ["disable", "require"])
+def test_queries_copies_pipelines_and_big_results(
+    run: object, postgres: Postgres, sslmode: str
+) -> None:
     def body() -> None:
-        with Connection.connect(postgres.dsn, autocommit=True) as conn:
+        with Connection.connect(postgres.dsn, sslmode=sslmode, autocommit=True) as conn:
             assert conn.execute("SELECT 1 + 1").fetchone() == (2,)
             rows = conn.execute("SELECT i, repeat('x', 100) FROM generate_series(1, 30000) i")
             assert len(rows.fetchall()) == 30000

@@ -46,9 +46,10 @@ def ask(conn: object, query: str, *args: object) -> object:
         return cursor.fetchall()
 
 
-def test_queries_and_big_results(run: object, postgres: Postgres) -> None:
+@pytest.mark.parametrize("sslmode", ["disable", "require"])
+def test_queries_and_big_results(run: object, postgres: Postgres, sslmode: str) -> None:
     def body() -> None:
-        conn = psycopg2.connect(postgres.dsn)
+        conn = psycopg2.connect(postgres.dsn, sslmode=sslmode)
         assert ask(conn, "SELECT 1 + 1") == [(2,)]
         rows = ask(conn, "SELECT i, repeat('x', 100) FROM generate_series(1, 30000) i")
         assert len(rows) == 30000

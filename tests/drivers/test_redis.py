@@ -13,7 +13,8 @@ from support import LONG, ThreadTask
 redis = pytest.importorskip("redis")
 green = pytest.importorskip("netpoll.green")
 
-from netpoll.adapters.redis import Connection  # noqa: E402
+from netpoll.adapters.queue import LifoQueue  # noqa: E402
+from netpoll.adapters.redis import Connection, SSLConnection  # noqa: E402
 
 
 @pytest.fixture
@@ -41,6 +42,36 @@ def test_a_thousand_commands_at_once(client: object) -> None:
         assert all(greenlet.get() for greenlet in greenlets)
         greenlets = [green.spawn(client.get, f"key {i}") for i in range(1000)]
         assert [greenlet.get() for greenlet in greenlets] == [b"%d" % i for i in range(1000)]
+
+    in_hub(body)
+
+
+def test_a_thousand_commands_on_a_few_connections_with_tls(redis_server: Redis) -> None:
+    def body() -> None:
+        pool = redis.BlockingConnectionPool(
+            connection_class=SSLConnection,
+            queue_class=LifoQueue,
+            host="localhost",
+            port=redis_server.tls_port,
+            ssl_ca_certs=str(redis_server.certificate),
+            max_connections=10,
+            timeout=4 * LONG,
+        )
+        client = redis.Redis(connection_pool=pool)
+        big = b"x" * 1_000_000
+        client.set("big", big)
+        greenlets = [green.spawn(client.incr, "counter") for _ in range(1000)]
+        assert client.get("big") == big
+        assert sorted(greenlet.get() for greenlet in greenlets) == list(range(1, 1001))
+        connection = pool.get_connection()
+        connection.set_deadline(0.1)
+        connection.send_command("BLPOP", "nothing", 30)
+        with pytest.raises(redis.exceptions.TimeoutError):
+            connection.read_response()
+        connection.disconnect()
+        pool.release(connection)
+        assert client.ping()
+        pool.disconnect()
 
     in_hub(body)
 

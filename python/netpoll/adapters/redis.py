@@ -18,7 +18,7 @@ import redis.connection
 
 from netpoll import socket
 
-__all__ = ["Connection"]
+__all__ = ["Connection", "SSLConnection"]
 
 
 class Connection(redis.connection.Connection):
@@ -44,3 +44,15 @@ class Connection(redis.connection.Connection):
         sock: Any = self._sock
         if sock is not None:
             sock.set_deadline(timeout)
+
+
+class SSLConnection(Connection, redis.connection.SSLConnection):
+    """The same with TLS, that of `netpoll.ssl`."""
+
+    def _connect(self) -> Any:
+        sock = super()._connect()
+        try:
+            return self._wrap_socket_with_ssl(sock)  # type: ignore[no-untyped-call]
+        except BaseException:
+            sock.close()
+            raise

@@ -3,11 +3,12 @@
     from netpoll.adapters.urllib3 import PoolManager, mount
 
     http = PoolManager(maxsize=20)
-    http.request("GET", "http://127.0.0.1/", timeout=2.0)
+    http.request("GET", "https://example.org/", timeout=2.0)
 
     mount(session)                        # a requests.Session
 
-Plain HTTP only: TLS in the standard library makes sockets of its own, which block the thread.
+TLS is that of `netpoll.ssl`.  Connections of a bounded pool (`block=True`) are waited for in a
+queue that parks the greenlet only.  SOCKS proxies have sockets of their own, which block.
 """
 
 from __future__ import annotations
@@ -18,11 +19,20 @@ import urllib3
 from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConnectionError
 
 from netpoll import socket
+from netpoll.adapters.queue import LifoQueue
 
 if TYPE_CHECKING:
     import requests
 
-__all__ = ["HTTPConnection", "HTTPConnectionPool", "PoolManager", "mount"]
+__all__ = [
+    "HTTPConnection",
+    "HTTPConnectionPool",
+    "HTTPSConnection",
+    "HTTPSConnectionPool",
+    "PoolManager",
+    "ProxyManager",
+    "mount",
+]
 
 
 class HTTPConnection(urllib3.connection.HTTPConnection):
@@ -51,28 +61,59 @@ class HTTPConnection(urllib3.connection.HTTPConnection):
         return sock
 
 
+class HTTPSConnection(HTTPConnection, urllib3.connection.HTTPSConnection):
+    """With TLS, which wraps a socket of netpoll and so becomes one."""
+
+
 class HTTPConnectionPool(urllib3.HTTPConnectionPool):
     ConnectionCls: Any = HTTPConnection
+    QueueCls = LifoQueue
+
+
+class HTTPSConnectionPool(urllib3.HTTPSConnectionPool):
+    ConnectionCls: Any = HTTPSConnection
+    QueueCls = LifoQueue
+
+
+_POOLS = {"http": HTTPConnectionPool, "https": HTTPSConnectionPool}
 
 
 class PoolManager(urllib3.PoolManager):
-    """A `urllib3.PoolManager` for plain HTTP."""
+    """A `urllib3.PoolManager` whose connections are netpoll's."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
-        self.pool_classes_by_scheme = {"http": HTTPConnectionPool}
+        self.pool_classes_by_scheme = dict(_POOLS)
+
+
+class ProxyManager(urllib3.ProxyManager):
+    """A `urllib3.ProxyManager`, for HTTP proxies, whose connections are netpoll's."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.pool_classes_by_scheme = dict(_POOLS)
 
 
 def mount(session: requests.Session, **options: Any) -> None:
-    """Let a `requests.Session` fetch http:// through netpoll's sockets.
+    """Let a `requests.Session` fetch http:// and https:// through netpoll's sockets.
 
     :param options: of `requests.adapters.HTTPAdapter`.
     """
     from requests.adapters import HTTPAdapter
 
     class Adapter(HTTPAdapter):
-        def init_poolmanager(self, connections: int, maxsize: int, *args: Any, **kw: Any) -> None:
-            kw.pop("block", None)
-            self.poolmanager = PoolManager(num_pools=connections, maxsize=maxsize, **kw)
+        def init_poolmanager(
+            self, connections: int, maxsize: int, block: bool = False, **kw: Any
+        ) -> None:
+            self.poolmanager = PoolManager(
+                num_pools=connections, maxsize=maxsize, block=block, **kw
+            )
 
-    session.mount("http://", Adapter(**options))
+        def proxy_manager_for(self, proxy: str, **kw: Any) -> Any:
+            manager: Any = super().proxy_manager_for(proxy, **kw)
+            if not proxy.lower().startswith("socks"):
+                manager.pool_classes_by_scheme = dict(_POOLS)
+            return manager
+
+    for scheme in _POOLS:
+        session.mount(f"{scheme}://", Adapter(**options))
