@@ -1,12 +1,18 @@
 # make test-drivers   the adapters of database drivers and HTTP clients against real servers on loopback
+# make example-psycopg, example-psycopg2, example-redis, example-http   an example, and a server for it
 # make servers        install the servers that are missing: as root, on Debian
 #
 # docs/drivers.md tells more.
 
-.PHONY: test-drivers servers
+EXAMPLES_OF_DRIVERS := example-psycopg example-psycopg2 example-redis example-http
+
+.PHONY: test-drivers servers $(EXAMPLES_OF_DRIVERS)
 
 test-drivers: build servers
 	$(PY) -m pytest $(PYTEST_ARGS) tests/drivers
+
+$(EXAMPLES_OF_DRIVERS): build servers
+	$(PY) tests/drivers/run_example.py $(@:example-%=%)
 
 # The packages' own services are not started: the tests start what they need.
 servers:

@@ -1,11 +1,22 @@
-# make example-c          build the echo server in C (examples/c)
+# make example-c          build the echo server in C (examples/c), and serve on PORT until Ctrl-C
+# make example-asyncio, example-uvloop, example-trio, example-gevent, example-selectors   other loops
 # make example-extension  build the extension module of examples/extension, and let it work
 
-.PHONY: example-c example-extension
+EXAMPLES_OF_LOOPS := example-asyncio example-trio example-gevent example-selectors
+
+.PHONY: example-c example-extension example-uvloop $(EXAMPLES_OF_LOOPS)
+
+$(EXAMPLES_OF_LOOPS): build
+	$(PY) examples/on_$(@:example-%=%).py
+
+example-uvloop: build
+	$(PY) examples/on_asyncio.py --uvloop
+
+PORT ?= 7007
 
 example-c:
 	$(MAKE) -C examples/c
-	@echo 'now: examples/c/echo 7007, then: nc 127.0.0.1 7007'
+	examples/c/echo $(PORT)
 
 example-extension: build
 	cd examples/extension && ../../$(PY) setup.py -q build --build-base ../../build/relay build_ext --build-lib ../../build/relay

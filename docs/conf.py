@@ -43,15 +43,27 @@ intersphinx_mapping: dict[str, Any] = {}  # the build needs no network
 suppress_warnings = ["myst.xref_missing"] if os.environ.get("NETPOLL_DOCS_LAX") else []
 
 
+#: Of the page that `make bench` writes, where it has.
+BENCHMARKS = {
+    "<!-- benchmarks -->\n": "| [Benchmarks](benchmarks.md) | beside gevent, asyncio, Go and C |\n",
+    "proof\ntesting\n": "proof\nbenchmarks\ntesting\n",  # the table of contents
+}
+
+
 def gather_the_rest(app: Any, docname: str, source: list[str]) -> None:
     """Pages of docs/ that no table of contents names stand under "More" on the front page."""
     if docname != "index":
         return
+    if "benchmarks" in app.project.docnames:
+        for place, text in BENCHMARKS.items():
+            source[0] = source[0].replace(place, text)
     named = "\n".join(path.read_text(encoding="utf-8") for path in HERE.rglob("index.md"))
     rest = sorted(
         name
         for name in app.project.docnames
-        if name != "index" and f"\n{name}\n" not in named and f"<{name}>" not in named
+        if name not in ("index", "benchmarks")
+        and f"\n{name}\n" not in named
+        and f"<{name}>" not in named
     )
     more = (
         "\n".join(["```{toctree}", ":caption: More", ":hidden:", "", *rest, "```"]) if rest else ""

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
+import signal
+import socket
 import subprocess
 import sys
+import time
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from compiling import COMPILER, ROOT, compile_c, needs_compiler
-from netpoll import _core
+from netpoll import READ, Poller, _core
+from support import LONG, until
 
 pytestmark = [
     needs_compiler,
@@ -79,3 +85,53 @@ def test_they_can_be_left_out(tmp_path: Path) -> None:
 
 def test_the_extension_has_all_of_them_or_none() -> None:
     assert probes(str(_core.__file__)) in (documented(), {})
+
+
+needs_bpftrace = pytest.mark.skipif(
+    shutil.which("bpftrace") is None or getattr(os, "geteuid", int)() != 0,
+    reason="bpftrace is not installed, or we are not root",
+)
+
+
+@needs_bpftrace
+def test_the_command_of_the_docs_shows_how_long_readers_wait(tmp_path: Path) -> None:
+    if not probes(str(_core.__file__)):
+        pytest.skip("built without probes")
+    page = (ROOT / "docs" / "inside.md").read_text(encoding="utf-8")
+    (command,) = re.findall(r"^```sh\n(so=.*?)^```$", page, re.M | re.S)
+    assert "PID" in command and command.startswith("so=$(python ")
+    command = command.replace("PID", str(os.getpid())).replace("python", sys.executable, 1)
+    output = tmp_path / "output"
+    with output.open("wb") as file:
+        tracer = subprocess.Popen(
+            ["sh", "-c", command.replace("bpftrace -p", "exec bpftrace -p")],
+            stdout=file,
+            stderr=subprocess.STDOUT,
+        )
+    try:
+        until(lambda: b"Attach" in output.read_bytes() or tracer.poll() is not None, "it attaches")
+        if tracer.poll() is not None:
+            pytest.skip(f"bpftrace cannot attach here: {output.read_text()}")
+        _park_until_told(tracer)
+    finally:
+        tracer.kill()
+        tracer.wait()
+    assert re.search(r"^@us: *\n(\[.*\|\n)+", output.read_text(), re.M), output.read_text()
+
+
+def _park_until_told(tracer: subprocess.Popen[bytes]) -> None:
+    """It does not say when it has attached, and overhears Ctrl-C until then."""
+    end = time.monotonic() + LONG
+    a, b = socket.socketpair()
+    with a, b, Poller() as poller, poller.open(a) as desc:
+        while tracer.poll() is None and time.monotonic() < end:
+            ask = time.monotonic() + 1
+            while time.monotonic() < ask:
+                assert desc.park(READ, "token")
+                b.send(b"x")
+                until(lambda: poller.poll(0), "the token")
+                assert desc.resume(READ)
+                a.recv(1)
+            tracer.send_signal(signal.SIGINT)
+            with suppress(subprocess.TimeoutExpired):
+                tracer.wait(1)

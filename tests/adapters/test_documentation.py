@@ -13,7 +13,7 @@ from support import needs_greenlet
 pytestmark = [pytest.mark.needs_fileno, needs_greenlet]
 
 ROOT = Path(__file__).parent.parent.parent
-PAGE = ROOT / "docs" / "own-scheduler.md"
+PAGE = ROOT / "docs" / "howto" / "hub.md"
 
 
 def run(*command: str) -> str:
@@ -32,7 +32,7 @@ def run(*command: str) -> str:
 
 def test_the_scheduler_of_ones_own_does_what_its_page_says() -> None:
     page = PAGE.read_text(encoding="utf-8")
-    scheduler, use = re.findall(r"^```python\n(.*?)^```", page, re.M | re.S)
+    scheduler, use = re.findall(r"^```python\n# (?:of )?scheduler.py\n(.*?)^```", page, re.M | re.S)
     assert run("-c", scheduler + use) == "b'hello'\nnothing for a tenth of a second\n"
     lines = [line for line in scheduler.splitlines() if line.strip()]
     assert len(lines) <= 42, "it is told to have forty lines"

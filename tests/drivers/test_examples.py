@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import run_example
 from servers import Nginx, Postgres, Redis
 
 EXAMPLES = Path(__file__).parent.parent.parent / "examples"
@@ -41,3 +42,8 @@ def test_redis(redis_server: Redis) -> None:
 def test_http(nginx: Nginx) -> None:
     pytest.importorskip("requests")
     assert run("with_http.py", f"http://127.0.0.1:{nginx.port}/hello") == "300\n200\n"
+
+
+def test_each_has_a_command_that_starts_its_server() -> None:
+    programs = {path.stem.removeprefix("with_") for path in EXAMPLES.glob("with_*.py")}
+    assert set(run_example.ARGUMENTS) == programs

@@ -177,6 +177,38 @@ def test_a_thousand_queries_on_twenty_connections(postgres: Postgres) -> None:
     in_hub(body)
 
 
+def test_greenlets_take_turns_at_one_connection(postgres: Postgres) -> None:
+    """psycopg has a lock for that, which would block the whole hub."""
+
+    def body() -> None:
+        with Connection.connect(postgres.dsn) as conn:
+
+            def ask(number: int) -> int:
+                return conn.execute("SELECT %s::int FROM pg_sleep(0.001)", (number,)).fetchone()[0]
+
+            greenlets = [green.spawn(ask, i) for i in range(100)]
+            assert [greenlet.get() for greenlet in greenlets] == list(range(100))
+
+    in_hub(body)
+
+
+def test_a_deadline_that_is_moved_binds_a_wait_with_a_timeout_too(
+    run: object, postgres: Postgres
+) -> None:
+    def body() -> None:
+        with Connection.connect(postgres.dsn, autocommit=True) as conn:
+            conn.set_deadline(LONG)
+            threading.Timer(0.05, conn.set_deadline, [2 * LONG]).start()
+            start = time.monotonic()
+            assert list(conn.notifies(timeout=0.2)) == []
+            assert 0.2 <= time.monotonic() - start < LONG
+            threading.Timer(0.05, conn.set_deadline, [0]).start()
+            with pytest.raises(DeadlineExceeded):
+                list(conn.notifies(timeout=LONG))
+
+    run(body)
+
+
 def test_a_killed_greenlet_gives_its_connection_up_and_others_go_on(postgres: Postgres) -> None:
     def body() -> None:
         doomed, other = Connection.connect(postgres.dsn), Connection.connect(postgres.dsn)

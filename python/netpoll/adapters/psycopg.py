@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Generator
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import psycopg
@@ -22,7 +23,8 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo, timeout_from_conni
 from psycopg.waiting import Ready
 
 import netpoll
-from netpoll import DeadlineExceeded, PollDesc
+from netpoll import ClosedError, DeadlineExceeded, PollDesc
+from netpoll._turn import Turn
 from netpoll.adapters.level import wait_level
 
 if TYPE_CHECKING:
@@ -43,7 +45,12 @@ class Connection(psycopg.Connection[Any]):
 
     _desc: PollDesc | None = None
     _until: float | None = None  # the deadline, on the monotonic clock
+    _end: float | None = None  # where psycopg's own timeout ends, while it waits with one
     _interrupted = False
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.lock: Any = Turn()  # who queues for the connection parks, and blocks no hub
 
     @classmethod
     def connect(cls, conninfo: str = "", *, autocommit: bool = False, **params: Any) -> Self:
@@ -79,9 +86,7 @@ class Connection(psycopg.Connection[Any]):
         :param timeout: seconds from now; None: as long as it likes; 0 or less: it is over at once.
         """
         self._until = None if timeout is None else time.monotonic() + timeout
-        desc = self._desc
-        if desc is not None and not desc.closed:
-            desc.set_deadline(timeout)
+        self._apply_deadline(self._desc)
 
     def interrupt(self) -> None:
         """End a query that another thread or greenlet waits for, with ClosedError; and close."""
@@ -114,26 +119,37 @@ class Connection(psycopg.Connection[Any]):
 
     def _wait_until(self, desc: PollDesc, modes: int, end: float | None) -> int:
         """What is ready; 0 if the time of psycopg is over before the deadline is."""
-        if end is None or (self._until is not None and self._until <= end):
+        if end is None:
             return wait_level(desc, modes)
-        desc.set_deadline(end - time.monotonic())
+        self._end = end
         try:
-            return wait_level(desc, modes)
-        except DeadlineExceeded:
-            return 0
+            while True:
+                self._apply_deadline(desc)
+                try:
+                    return wait_level(desc, modes)
+                except DeadlineExceeded:
+                    now = time.monotonic()
+                    if self._until is not None and self._until <= now:
+                        raise
+                    if end <= now:
+                        return 0
         finally:
-            if not desc.closed:
-                desc.set_deadline(self._left())
+            self._end = None
+            self._apply_deadline(desc)
 
-    def _left(self) -> float | None:
-        return None if self._until is None else self._until - time.monotonic()
+    def _apply_deadline(self, desc: PollDesc | None) -> None:
+        """The earlier of ours and psycopg's.  Other threads may close and wait meanwhile."""
+        ends = [one for one in (self._until, self._end) if one is not None]
+        if desc is not None:
+            with suppress(ClosedError):
+                desc.set_deadline(min(ends) - time.monotonic() if ends else None)
 
     def _descriptor(self) -> PollDesc:
         fd = self.pgconn.socket  # raises if the connection is lost
         if self._desc is None or self._desc.fd != fd:
             self._forget()
             self._desc = desc = netpoll.open(fd)  # known first, then given what may change under it
-            desc.set_deadline(self._left())
+            self._apply_deadline(desc)
         if self._interrupted:
             self._desc.unblock()
         return self._desc

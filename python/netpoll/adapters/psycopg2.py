@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import time
 import weakref
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,7 +23,7 @@ import psycopg2
 from psycopg2 import extensions
 
 import netpoll
-from netpoll import READ, WRITE, PollDesc
+from netpoll import READ, WRITE, ClosedError, PollDesc
 from netpoll.adapters.level import wait_level
 
 __all__ = ["install", "interrupt", "set_deadline", "uninstall", "wait"]
@@ -56,8 +57,9 @@ def set_deadline(conn: Any, timeout: float | None) -> None:
     state = _states.setdefault(conn, _State())
     state.until = None if timeout is None else time.monotonic() + timeout
     desc = state.desc
-    if desc is not None and not desc.closed:
-        desc.set_deadline(timeout)
+    if desc is not None:
+        with suppress(ClosedError):  # who waited has just left
+            desc.set_deadline(timeout)
 
 
 def interrupt(conn: Any) -> None:

@@ -1,4 +1,4 @@
-"""A `queue.LifoQueue` in which whoever waits parks its greenlet, in a hub, and elsewhere its thread.
+"""A `queue.LifoQueue` in which whoever waits parks: in a hub its greenlet, elsewhere its thread.
 
 Pools of connections wait in a queue until one is free; one that blocks the thread would block the
 whole hub, and whoever is to give a connection back too::
