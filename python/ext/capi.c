@@ -4,46 +4,6 @@
 #include "netpoll_api.h"
 #include "turns.h"
 
-/* --- the GIL --------------------------------------------------------------------------------- */
-
-/* Calls of the calling thread that began without the GIL: it has none to give back. */
-static _Thread_local int without_gil;
-
-void *ext_give_gil_back(void)
-{
-    return without_gil ? NULL : PyEval_SaveThread();
-}
-
-void ext_take_gil(void *state)
-{
-    if (state)
-        PyEval_RestoreThread(state);
-}
-
-static int wait_nogil(np_desc *d, int mode)
-{
-    without_gil++;
-    int rc = np_wait(d, mode);
-    without_gil--;
-    return rc;
-}
-
-static int wait_canceled_nogil(np_desc *d, int mode)
-{
-    without_gil++;
-    int rc = np_wait_canceled(d, mode);
-    without_gil--;
-    return rc;
-}
-
-static int poll_nogil(np_poller *p, int64_t timeout_ns, np_token *tokens, int max, int *n)
-{
-    without_gil++;
-    int rc = np_poll(p, timeout_ns, tokens, max, n);
-    without_gil--;
-    return rc;
-}
-
 /* --- objects --------------------------------------------------------------------------------- */
 
 /* An object of the engine in Python tells where its part of the core is. */
@@ -200,9 +160,9 @@ static const netpoll_api table = {
     .iocp_begin = np_iocp_begin,
     .iocp_finish = np_iocp_finish,
 #endif
-    .wait_nogil = wait_nogil,
-    .wait_canceled_nogil = wait_canceled_nogil,
-    .poll_nogil = poll_nogil,
+    .wait_nogil = ext_wait_nogil,
+    .wait_canceled_nogil = ext_wait_canceled_nogil,
+    .poll_nogil = ext_poll_nogil,
     .poller_of = poller_of,
     .desc_of = desc_of,
     .poller_object = poller_object,

@@ -1,8 +1,8 @@
 /* The operations of netpoll.socket that may have to wait, fused with the wait.
  *
  * Each is: lock the mode, try, wait, try again, unlock.  The socket is non-blocking, so the system
- * calls keep the GIL; large ones, whose copying takes longer than handing the GIL over, give it
- * back.
+ * calls keep the GIL.  Two give it back: large ones, whose copying takes longer than handing it
+ * over, and the sends of threads, where that is worth while (gil.c).
  *
  * Drained.  A stream's read or write that is short shows that the next one could only fail, so it
  * waits at once, without that system call.  That holds for TCP and UNIX streams, with exceptions
@@ -10,6 +10,7 @@
  * events (np_short_is_drained), and messages at which a read of a UNIX stream stops (doubt.h).
  *
  * Nothing large is on the stack while somebody waits: a greenlet's stack is copied. */
+#include "capi.h"
 #include "docs_made.h"
 #include "fd.h"
 
@@ -149,10 +150,9 @@ static Py_ssize_t receive(FdObject *f, char *to, Py_ssize_t n, int flags)
     if (n < LARGE) {
         got = receive_once(f, to, n, flags);
     } else {
-        int number;
-        Py_BEGIN_ALLOW_THREADS got = receive_once(f, to, n, flags);
-        number = errno;
-        Py_END_ALLOW_THREADS errno = number;
+        void *state = ext_give_gil_back();
+        got = receive_once(f, to, n, flags);
+        ext_take_gil(state);
     }
     f->drained[0] = f->stream && got > 0 && got < n && flags == 0;
     return got;
@@ -164,13 +164,12 @@ static Py_ssize_t transmit(FdObject *f, const char *from, Py_ssize_t n, int flag
 
     n = n < MOST ? n : MOST;
     ext_forget(f, NP_WRITE);
-    if (n < LARGE) {
+    if (n < LARGE && (ext_turns_here() || !ext_gil_is_quick())) {
         sent = send_once(f, from, n, flags);
     } else {
-        int number;
-        Py_BEGIN_ALLOW_THREADS sent = send_once(f, from, n, flags);
-        number = errno;
-        Py_END_ALLOW_THREADS errno = number;
+        void *state = ext_give_gil_back();
+        sent = send_once(f, from, n, flags);
+        ext_take_gil(state);
     }
     f->drained[1] = f->stream && sent >= 0 && sent < n;
     return sent;
