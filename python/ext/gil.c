@@ -4,29 +4,23 @@
  * sender that keeps it until its own next wait makes the peer sleep twice: two switches more for
  * each message.  But beside a thread that computes, who gives the GIL back has it again after a
  * switch interval (5 ms) only.  So a send gives it back unless, lately, it took that long to come
- * again; and then keeps it for twenty times as long as it took: finding out costs a twentieth.  And
- * it keeps it while others want it already, or each message would cost a place in their line.
+ * again; and then keeps it for twenty times as long as it took: finding out costs a twentieth.
  */
 #include "capi.h"
 
 #include <errno.h>
 
-#include "sync.h"
-
 #ifdef _WIN32
 #include <windows.h>
 #endif
 
-enum { PATIENCE = 20, SLOW_NS = 2000000 };
+enum { PATIENCE = 20, SLOW_NS = 4000000 };
 
 /* Calls of the calling thread that began without the GIL: it has none to give back. */
 static _Thread_local int without_gil;
 
 /* An instant of np_now, or 0: until then the GIL is taken to be slow to come back. */
 static int64_t slow_until;
-
-/* Threads that have come back from where they blocked, and want it. */
-static np_atomic32 wanting;
 
 static void note_how_long(int64_t since)
 {
@@ -42,7 +36,7 @@ bool ext_gil_is_quick(void)
 #else
     if (slow_until && np_now() >= slow_until)
         slow_until = 0;
-    return slow_until == 0 && np_load(&wanting) == 0;
+    return slow_until == 0;
 #endif
 }
 
@@ -54,9 +48,7 @@ void *ext_give_gil_back(void)
 static void take(PyThreadState *state)
 {
     int64_t start = np_now();
-    np_inc(&wanting);
     PyEval_RestoreThread(state);
-    np_dec(&wanting);
     note_how_long(start);
 }
 
