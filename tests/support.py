@@ -12,6 +12,7 @@ import contextlib
 import errno
 import math
 import os
+import random
 import socket
 import subprocess
 import sys
@@ -26,7 +27,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
 
 import pytest
-from netpoll import READ, WRITE, PollDesc, Poller
+from netpoll import READ, WRITE, BusyError, DeadlineExceeded, PollDesc, Poller
 
 T = TypeVar("T")
 
@@ -531,6 +532,33 @@ def blocked(
         fill(a.fileno())
         return open_(a), partial(drain, b.fileno())
     return open_(a), partial(b.send, b"x")
+
+
+def contend(stage: Stage, desc: PollDesc, seconds: float, deadlines: list[float]) -> None:
+    """Six users of a descriptor that is never ready, threads and greenlets, each at random: one
+    waits, the others are busy; none may be lost.
+
+    Sleeping also makes a hub for a thread that has none, where the others are greenlets.
+    """
+    end = time.monotonic() + seconds
+
+    def use(me: int) -> int:
+        chance, waits = random.Random(me), 0
+        while time.monotonic() < end:
+            mode = chance.choice([READ, WRITE])
+            desc.set_deadline(chance.choice(deadlines), mode)
+            try:
+                desc.wait(mode)
+            except DeadlineExceeded:
+                waits += 1
+            except BusyError:
+                stage.sleep(0)
+        return waits
+
+    users = [(stage.thread if i % 2 else stage.spawn)(use, i) for i in range(6)]
+    assert sum(user.result() for user in users) > 0
+    stage.until_parked(0, 0)
+    desc.close()
 
 
 def close_quietly(fd: int) -> None:

@@ -7,13 +7,9 @@ last user left.
 
 from __future__ import annotations
 
-import random
-import socket
-import time
-
 import pytest
-from netpoll import READ, WRITE, BusyError, ClosedError, DeadlineExceeded, PollDesc, PollError
-from support import Sockets, Stage, blocked, fill
+from netpoll import READ, WRITE, BusyError, ClosedError, PollDesc, PollError
+from support import Sockets, Stage, blocked, contend, fill
 
 pytestmark = pytest.mark.rule(8)
 
@@ -105,29 +101,6 @@ def test_mutex_overflow(stage: Stage, sockets: Sockets) -> None:
 @pytest.mark.rule(2, 17)
 def test_mutex_stress(stage: Stage, sockets: Sockets) -> None:
     """Six users at random on both modes: one waits, the others are busy; none is lost."""
-    desc = stage.open(_blocked_both_ways(sockets))
-    end = time.monotonic() + 0.6
-
-    def use(me: int) -> int:
-        chance, waits = random.Random(me), 0
-        while time.monotonic() < end:
-            mode = chance.choice([READ, WRITE])
-            desc.set_deadline(chance.choice([1e-5, 5e-4, 1e-3]), mode)
-            try:
-                desc.wait(mode)
-            except DeadlineExceeded:
-                waits += 1
-            except BusyError:
-                stage.sleep(0)
-        return waits
-
-    users = [(stage.thread if i % 2 else stage.spawn)(use, i) for i in range(6)]
-    assert sum(user.result() for user in users) > 0
-    stage.until_parked(0, 0)
-    desc.close()
-
-
-def _blocked_both_ways(sockets: Sockets) -> socket.socket:
     a, _ = sockets.pair()
     fill(a.fileno())
-    return a
+    contend(stage, stage.open(a), 0.6, [1e-5, 5e-4, 1e-3])

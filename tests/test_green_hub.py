@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import io
-import random
 import sys
 import threading
 import time
@@ -13,7 +12,7 @@ from collections.abc import Callable
 
 import netpoll
 import pytest
-from netpoll import READ, WRITE, BusyError, ClosedError, DeadlineExceeded, PollDesc
+from netpoll import READ, ClosedError, DeadlineExceeded
 from support import (
     LONG,
     GreenStage,
@@ -21,6 +20,7 @@ from support import (
     Stage,
     ThreadTask,
     check_python,
+    contend,
     fill,
     never_early,
     read_exactly,
@@ -566,28 +566,6 @@ def test_greenlets_of_several_threads_contend_for_a_descriptor(
         for _ in range(4):
             a, _ = sockets.pair()
             fill(a.fileno())
-            _contend(greenlets, greenlets.open(a))
+            contend(greenlets, greenlets.open(a), 0.25, [1e-6, 1e-5, 3e-5])
     finally:
         sys.setswitchinterval(interval)
-
-
-def _contend(stage: Stage, desc: PollDesc) -> None:
-    end = time.monotonic() + 0.25
-
-    def use(me: int) -> int:
-        chance, waits = random.Random(me), 0
-        while time.monotonic() < end:
-            mode = chance.choice([READ, WRITE])
-            desc.set_deadline(chance.choice([1e-6, 1e-5, 3e-5]), mode)
-            try:
-                desc.wait(mode)
-            except DeadlineExceeded:
-                waits += 1
-            except BusyError:
-                green.sleep(0)  # also makes a hub for a thread that has none
-        return waits
-
-    users = [(stage.thread if i % 2 else stage.spawn)(use, i) for i in range(6)]
-    assert sum(user.result(5) for user in users) > 0
-    stage.until_parked(0, 0)
-    desc.close()
