@@ -295,10 +295,10 @@ class _Dump:
             return ", C's own"
         if poller is _api._default:
             return ", the default poller"
+        hubs: Any = getattr(sys.modules.get("netpoll.green"), "Hub", ())
         for reference in poller._watchers.copy():
-            watcher = reference()
-            if getattr(watcher, "poller", None) is poller:
-                hub: Any = watcher
+            hub: Any = reference()
+            if isinstance(hub, hubs) and hub.poller is poller:
                 return (
                     f", the hub's of {self.thread(hub.thread)}"
                     f" ({len(hub.alive)} greenlets, {len(hub.ready)} in its queue)"

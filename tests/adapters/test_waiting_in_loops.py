@@ -4,10 +4,13 @@ others call.  Each scenario runs in each loop, on each backend.
 
 from __future__ import annotations
 
+import io
 import random
+import re
 import time
 from functools import partial
 
+import netpoll
 import pytest
 from loops import Loop
 from netpoll import READ, WRITE, BusyError, ClosedError, DeadlineExceeded, Poller
@@ -285,6 +288,18 @@ def test_a_loop_and_threads_share_a_poller(loop: Loop, poller: Poller, sockets: 
             theirs.wait(READ)
             task.result()
             assert a.recv(1) == c.recv(1) == b"x"
+
+
+def test_the_dump_names_the_task_that_waits(loop: Loop, poller: Poller, sockets: Sockets) -> None:
+    """The loop watches the poller, which is no hub's for that."""
+    with poller.open(sockets.pair()[0]) as desc:
+        waiting = loop.waiting(desc)
+        text = io.StringIO()
+        netpoll.dump(text)
+        assert re.search(r"read: token <(Task|_?Greenlet|TaskGreenlet).*main", text.getvalue())
+        waiting.cancel()
+        assert waiting.cancelled()
+        netpoll.dump(text)
 
 
 def test_a_mode_that_is_none_is_refused(loop: Loop, poller: Poller, sockets: Sockets) -> None:

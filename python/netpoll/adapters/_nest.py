@@ -85,6 +85,13 @@ class Wait(Token):
         self.parked = False
         self._entered = False
 
+    def __repr__(self) -> str:  # for dump
+        return repr(self._who())
+
+    @abstractmethod
+    def _who(self) -> object:
+        """The task that waits."""
+
     def __enter__(self) -> Self:
         if _waits.setdefault((self.desc, self.mode), self) is not self:
             raise BusyError(f"fd {self.desc.fd}: another task waits for the same mode")

@@ -47,6 +47,13 @@ async def wait(desc: PollDesc, mode: int) -> None:
 class _TaskWait(Wait):
     future: asyncio.Future[None]
 
+    def __init__(self, nest: Nest, desc: PollDesc, mode: int) -> None:
+        super().__init__(nest, desc, mode)
+        self._task = asyncio.current_task()
+
+    def _who(self) -> object:
+        return self._task
+
     def _notify(self) -> None:
         loop, future = self.future.get_loop(), self.future
         if asyncio._get_running_loop() is loop:

@@ -51,6 +51,9 @@ def wait(desc: PollDesc, mode: int) -> None:
 class _GreenletWait(Wait):
     waiter: Any
 
+    def _who(self) -> object:
+        return self.waiter.greenlet
+
     def _notify(self) -> None:
         waiter = self.waiter
         if gevent.getcurrent() is waiter.hub:

@@ -22,6 +22,7 @@ import contextlib
 import select
 import socket
 import sys
+import threading
 import time
 from collections.abc import Iterable
 
@@ -174,6 +175,7 @@ class _ThreadNest(Nest):
 
     def __init__(self) -> None:
         super().__init__()
+        self.thread = threading.current_thread()
         self._bell, self._ringer = socket.socketpair()
         self._bell.setblocking(False)
         self._ringer.setblocking(False)
@@ -229,6 +231,9 @@ class _ThreadWatch(Watch):
 
 class _Half(Wait):
     nest: _ThreadNest
+
+    def _who(self) -> object:
+        return self.nest.thread
 
     def _notify(self) -> None:
         self.nest.ring()

@@ -52,6 +52,9 @@ class _TaskWait(Wait):
         super().__init__(nest, desc, mode)
         self._task: trio.lowlevel.Task | None = trio.lowlevel.current_task()
 
+    def _who(self) -> object:
+        return self._task
+
     def abort(self, _raise_cancel: object) -> trio.lowlevel.Abort:
         self._task = None
         return trio.lowlevel.Abort.SUCCEEDED
