@@ -322,9 +322,7 @@ def test_the_example_builds_with_its_setup_and_its_demo_works(name: str, tmp_pat
     if name == "cython":
         pytest.importorskip("Cython")
     example = tmp_path / name
-    shutil.copytree(
-        ROOT / "examples" / name, example, ignore=shutil.ignore_patterns("counting.c")
-    )
+    shutil.copytree(ROOT / "examples" / name, example, ignore=shutil.ignore_patterns("counting.c"))
     build = ["setup.py", "-q", "build_ext", "--inplace"]
     subprocess.run([sys.executable, *build], cwd=example, check=True, timeout=120)
     done = subprocess.run(
