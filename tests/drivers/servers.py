@@ -12,6 +12,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -121,12 +122,25 @@ class Server:
                 process.wait()
 
     def freeze(self) -> None:
+        """Its main process; the others go on."""
         assert self.process is not None
         self.process.send_signal(signal.SIGSTOP)
 
     def thaw(self) -> None:
         assert self.process is not None
         self.process.send_signal(signal.SIGCONT)
+
+    def children(self) -> list[int]:
+        assert self.process is not None
+        pid = self.process.pid
+        return [int(one) for one in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+    def signal_all(self, number: int) -> None:
+        """To all its processes."""
+        self.process.send_signal(number)
+        for child in self.children():
+            with suppress(ProcessLookupError):
+                os.kill(child, number)
 
 
 class Postgres(Server):
@@ -229,9 +243,7 @@ class Nginx(Server):
 
     def worker(self) -> int:
         """The process that serves."""
-        assert self.process is not None
-        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
-        return int(children.read_text().split()[0])
+        return self.children()[0]
 
 
 def until(condition: Callable[[], object], what: str) -> None:

@@ -6,7 +6,6 @@ import os
 import signal
 import threading
 import time
-from collections import deque
 
 import pytest
 from netpoll import ClosedError, DeadlineExceeded
@@ -17,6 +16,7 @@ psycopg = pytest.importorskip("psycopg")
 green = pytest.importorskip("netpoll.green")
 
 from netpoll.adapters.psycopg import Connection  # noqa: E402
+from netpoll.adapters.queue import LifoQueue  # noqa: E402
 
 
 def in_thread(function: object) -> object:
@@ -157,17 +157,17 @@ def test_greenlets_wait_for_the_server_at_once(postgres: Postgres) -> None:
 
 def test_a_thousand_queries_on_twenty_connections(postgres: Postgres) -> None:
     def body() -> None:
-        free = deque(Connection.connect(postgres.dsn, autocommit=True) for _ in range(20))
-        everybody = list(free)
+        everybody = [Connection.connect(postgres.dsn, autocommit=True) for _ in range(20)]
+        free = LifoQueue()
+        for conn in everybody:
+            free.put(conn)
 
         def ask(number: int) -> int:
-            while not free:
-                green.sleep(0.001)
-            conn = free.popleft()
+            conn = free.get()
             try:
                 return conn.execute("SELECT %s::int * 2", (number,)).fetchone()[0]
             finally:
-                free.append(conn)
+                free.put(conn)
 
         greenlets = [green.spawn(ask, i) for i in range(1000)]
         assert [greenlet.get() for greenlet in greenlets] == [2 * i for i in range(1000)]
@@ -240,6 +240,42 @@ def test_a_frozen_server_hangs_nobody(run: object, postgres: Postgres) -> None:
             assert again.execute("SELECT 1").fetchone() == (1,)
 
     run(body)
+
+
+def test_a_pool_in_a_hub_recovers_from_a_server_that_was_frozen(postgres: Postgres) -> None:
+    def body() -> None:
+        free = LifoQueue()
+        for _ in range(10):
+            free.put(None)  # to be connected by whoever takes it
+
+        def ask(number: int, patience: float) -> object:
+            conn = free.get()
+            try:
+                conn = conn or Connection.connect(postgres.dsn, autocommit=True)
+                conn.set_deadline(patience)
+                return conn.execute("SELECT %s::int", (number,)).fetchone()[0]
+            except DeadlineExceeded as error:
+                return type(error)
+            finally:
+                free.put(None if conn is None or conn.closed else conn)
+
+        def ask_all(patience: float) -> list[object]:
+            greenlets = [green.spawn(ask, i, patience) for i in range(100)]
+            return [greenlet.get() for greenlet in greenlets]
+
+        assert ask_all(LONG) == list(range(100))
+        postgres.signal_all(signal.SIGSTOP)
+        try:
+            freed = [green.spawn(ask, i, 0.2) for i in range(10)]
+            assert {greenlet.get() for greenlet in freed} == {DeadlineExceeded}
+        finally:
+            postgres.signal_all(signal.SIGCONT)
+        assert ask_all(LONG) == list(range(100))
+        while not free.empty():
+            if (conn := free.get()) is not None:
+                conn.close()
+
+    in_hub(body)
 
 
 def test_a_server_that_does_not_answer_ends_connecting_in_time(

@@ -6,7 +6,6 @@ import os
 import signal
 import threading
 import time
-from collections import deque
 from collections.abc import Iterator
 
 import pytest
@@ -18,6 +17,7 @@ psycopg2 = pytest.importorskip("psycopg2")
 green = pytest.importorskip("netpoll.green")
 
 from netpoll.adapters import psycopg2 as on_netpoll  # noqa: E402
+from netpoll.adapters.queue import LifoQueue  # noqa: E402
 
 
 @pytest.fixture(autouse=True)
@@ -96,17 +96,17 @@ def test_a_deadline_is_moved_and_a_query_interrupted_from_another_thread(
 
 def test_a_thousand_queries_on_twenty_connections(postgres: Postgres) -> None:
     def body() -> None:
-        free = deque(psycopg2.connect(postgres.dsn) for _ in range(20))
-        everybody = list(free)
+        everybody = [psycopg2.connect(postgres.dsn) for _ in range(20)]
+        free = LifoQueue()
+        for conn in everybody:
+            free.put(conn)
 
         def one(number: int) -> int:
-            while not free:
-                green.sleep(0.001)
-            conn = free.popleft()
+            conn = free.get()
             try:
                 return ask(conn, "SELECT %s * 2", number)[0][0]
             finally:
-                free.append(conn)
+                free.put(conn)
 
         greenlets = [green.spawn(one, i) for i in range(1000)]
         assert [greenlet.get() for greenlet in greenlets] == [2 * i for i in range(1000)]
