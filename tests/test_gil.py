@@ -8,10 +8,12 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
-from netpoll import READ, WRITE, DeadlineExceeded, PollDesc
-from support import LONG, Sockets, Stage
+from netpoll import READ, WRITE, DeadlineExceeded, PollDesc, _engine
+from netpoll import socket as netpoll_socket
+from support import LONG, Sockets, Stage, drain
 
 pytestmark = pytest.mark.rule(16)
 
@@ -91,6 +93,32 @@ def test_a_call_that_cannot_block_keeps_it(
     for desc in descs:
         QUICK[call](desc)
     assert time.monotonic() - start < 4
+
+
+SOCKET_OPERATIONS: dict[str, Callable[[Any, Any], object]] = {
+    "recv": lambda a, b: (b.send(b"x"), a.recv(10)),
+    "recv, with room for much": lambda a, b: (b.send(b"x"), a.recv(1 << 20)),
+    "recv_into, with room for much": lambda a, b: (b.send(b"x"), a.recv_into(bytearray(1 << 20))),
+    "sendall": lambda a, b: (b.sendall(b"xyz"), a.recv(10)),
+    "sendall of much": lambda a, b: (b.sendall(bytes(1 << 18)), drain(a.fileno())),
+    "set_deadline": lambda a, _: a.set_deadline(100),
+}
+
+
+@pytest.mark.skipif(_engine.PURE_SOCKETS, reason="the standard class's methods let go")
+@pytest.mark.parametrize("operation", SOCKET_OPERATIONS)
+def test_an_operation_of_a_socket_that_need_not_wait_keeps_it(
+    cpu_bound: None, operation: str
+) -> None:
+    """Beside a thread that computes, that is: it is found out at the price of a few turns."""
+    a, b = netpoll_socket.socketpair()
+    with a, b:
+        b.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
+        b.settimeout(LONG)
+        start = time.monotonic()
+        for _ in range(200):
+            SOCKET_OPERATIONS[operation](a, b)
+        assert time.monotonic() - start < 4
 
 
 @pytest.mark.parametrize("call", ["wait", "wait_canceled", "poll(None)", "poll(seconds)"])

@@ -428,6 +428,49 @@ def test_one_reads_while_another_writes(stage: Stage, pair: Any) -> None:
     assert reader.result() == b"!"
 
 
+def test_pairs_that_never_rest_starve_nobody(greenlets: Stage, pair: Any) -> None:
+    """They hand over to each other in C, without a visit to the hub."""
+    a, b = pair
+    stop = False
+
+    def bounce(sock: Any) -> None:
+        with contextlib.suppress(ClosedError):
+            while not stop:
+                sock.sendall(sock.recv(10))
+
+    def expire(limit: str) -> None:
+        here, there = socket.socketpair()
+        with here, there:
+            getattr(here, limit)(0.02)
+            with pytest.raises(TimeoutError):
+                here.recv(1)
+
+    bouncing = [greenlets.spawn(bounce, sock) for sock in pair]
+    a.sendall(b"x")
+    expiring = [
+        greenlets.spawn(expire, limit)
+        for limit in ("settimeout", "set_deadline", "set_read_deadline")
+    ]
+    here, there = socket.socketpair()
+    with here, there:
+        reader = greenlets.spawn(here.recv, 10)
+        there.send(b"hello")
+        assert reader.result() == b"hello"
+        reader = greenlets.spawn(here.recv, 10)
+        greenlets.thread(there.send, b"x").result()
+        assert reader.result() == b"x"
+    for task in expiring:
+        task.result()
+    for i in range(50):
+        assert greenlets.spawn(lambda i=i: i).result() == i
+    assert not any(task.done for task in bouncing)
+    stop = True
+    a.close()
+    b.close()
+    for task in bouncing:
+        task.result()
+
+
 # --- closing --------------------------------------------------------------------------------------
 
 
