@@ -159,6 +159,35 @@ def test_a_frozen_server_hangs_nobody_and_the_pool_recovers(
     in_hub(body)
 
 
+def test_who_is_killed_in_the_queue_for_a_connection_leaves_the_pool_as_it_was(
+    nginx: Nginx,
+) -> None:
+    def body() -> None:
+        with PoolManager(maxsize=2, block=True) as http:
+            options = {"timeout": LONG, "retries": False}
+            pool = http.connection_from_url(url(nginx, ""))
+            slow = [green.spawn(http.request, "GET", url(nginx, "slow"), **options) for _ in "12"]
+            green.sleep(0.05)
+            waiting = [green.spawn(http.request, "GET", url(nginx, "hello"), **options)]
+            waiting += [green.spawn(http.request, "GET", url(nginx, "hello"), **options)]
+            green.sleep(0.01)
+            waiting[0].kill()
+            waiting[0].join()
+            green.sleep(0.02)
+            assert not waiting[1].dead, "there is no third connection"
+            for greenlet in slow:
+                greenlet.kill()
+                greenlet.join()
+            assert waiting[1].get().data == b"hello\n"
+            assert pool.pool.qsize() == 2
+            answers = [
+                green.spawn(http.request, "GET", url(nginx, "hello"), **options) for _ in range(9)
+            ]
+            assert {answer.get().data for answer in answers} == {b"hello\n"}
+
+    in_hub(body)
+
+
 def test_a_server_that_is_stopped_ends_the_requests(nginx: Nginx) -> None:
     def body() -> None:
         with PoolManager(maxsize=20) as http:

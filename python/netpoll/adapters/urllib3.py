@@ -16,7 +16,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import urllib3
-from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConnectionError
+from urllib3.exceptions import (
+    ConnectTimeoutError,
+    EmptyPoolError,
+    NameResolutionError,
+    NewConnectionError,
+)
 
 from netpoll import socket
 from netpoll.adapters.queue import LifoQueue
@@ -65,14 +70,34 @@ class HTTPSConnection(HTTPConnection, urllib3.connection.HTTPSConnection):
     """With TLS, which wraps a socket of netpoll and so becomes one."""
 
 
-class HTTPConnectionPool(urllib3.HTTPConnectionPool):
+class _Parking(urllib3.HTTPConnectionPool):
+    """Who waits for a connection parks, and may be killed."""
+
+    QueueCls = LifoQueue
+    _surplus = 0
+
+    def _get_conn(self, timeout: float | None = None) -> Any:
+        try:
+            return super()._get_conn(timeout)
+        except EmptyPoolError:
+            raise
+        except BaseException:
+            self._surplus += 1  # urllib3 gives back at once what it never got
+            raise
+
+    def _put_conn(self, conn: Any) -> None:
+        if conn is None and self._surplus:
+            self._surplus -= 1
+        else:
+            super()._put_conn(conn)
+
+
+class HTTPConnectionPool(_Parking):
     ConnectionCls: Any = HTTPConnection
-    QueueCls = LifoQueue
 
 
-class HTTPSConnectionPool(urllib3.HTTPSConnectionPool):
+class HTTPSConnectionPool(_Parking, urllib3.HTTPSConnectionPool):
     ConnectionCls: Any = HTTPSConnection
-    QueueCls = LifoQueue
 
 
 _POOLS = {"http": HTTPConnectionPool, "https": HTTPSConnectionPool}
