@@ -2,8 +2,8 @@
  * until a run passes untouched.
  *
  * After each run: every call of the API returned what its contract allows, nothing hangs (a
- * watchdog sees to that), the poller is usable or was never made, and no descriptor is left. Memory
- * is not counted here.
+ * watchdog sees to that), the poller is usable or was never made, and no descriptor and no block of
+ * memory is left.
  */
 #define _GNU_SOURCE
 #include <dirent.h>
@@ -24,6 +24,7 @@
 
 void fault_arm(long n) __attribute__((weak));
 int fault_hit(void) __attribute__((weak));
+long fault_blocks(void) __attribute__((weak));
 
 enum { DESCS = 40 };
 static const int64_t MS = 1000000;
@@ -176,6 +177,7 @@ static bool one_run(long n)
 {
     np_poller *p = NULL;
     int before = open_descriptors();
+    long blocks = fault_blocks ? fault_blocks() : 0;
 
     arm(n);
     if (OK_OR_FAULT(np_poller_new(backend, &p)) == NP_OK) {
@@ -186,6 +188,7 @@ static bool one_run(long n)
     }
     arm(0);
     CHECK(open_descriptors() == before);
+    CHECK(n == 0 || !fault_blocks || fault_blocks() == blocks); /* the first run warms up */
     return fault_hit && fault_hit();
 }
 
