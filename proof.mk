@@ -3,15 +3,17 @@
 # make sanitize-python  the Python suite, without greenlets, under address and undefined sanitizers
 # make faults     system calls and allocations made to fail at the n-th call, for every n
 # make fuzz       random sequences of calls against a reference of the rules (hypothesis)
+# make fuzz-c     the same on the C API, with libFuzzer for FUZZ_SECONDS (needs clang); planted bugs
 # make soak       descriptors, deadlines, forks and signals for SECONDS; everything accounted for
 # make prove      all of it, briefly
 #
 # docs/proof.md has what each of them checks, and how much.
 
 SECONDS ?= 60
+FUZZ_SECONDS ?= 60
 SANITIZED := -std=c11 -O1 -g -fno-omit-frame-pointer -fno-sanitize-recover=undefined -Icsrc
 
-.PHONY: explore sanitize sanitize-python faults fuzz soak prove
+.PHONY: explore sanitize sanitize-python faults fuzz fuzz-c soak prove
 
 prove: EXPLORE_ARGS := --short
 prove: explore faults sanitize
@@ -47,6 +49,9 @@ faults:
 
 fuzz: build
 	FUZZ_EXAMPLES=2000 $(PY) -m pytest -q --timeout 1800 tests/fuzz
+
+fuzz-c:
+	$(PYTHON) tests/fuzz/fuzz_c.py --seconds $(FUZZ_SECONDS)
 
 soak: build
 	$(PY) tests/soak/soak.py --seconds $(SECONDS)

@@ -125,8 +125,10 @@ void np_poller_stats(np_poller *p, np_stats *out);
  * that the kernel cannot poll; -EEXIST: open on this poller already; NP_CLOSED: the poller is. */
 int np_open(np_poller *p, np_fd fd, np_desc **out);
 
+/* The last one closes, and gives the slot back to the poll cache.  A token in the ready queue holds
+ * one too, until np_poll gives it out. */
 void np_desc_ref(np_desc *d);
-void np_desc_unref(np_desc *d); /* the last one closes, and gives the slot back to the poll cache */
+void np_desc_unref(np_desc *d);
 
 np_fd np_desc_fd(const np_desc *d);
 np_poller *np_desc_poller(const np_desc *d); /* borrowed */

@@ -317,7 +317,7 @@ static int poll_once(np_poller *p, np_poll_call *c, int64_t until, np_wakes *wak
     int events = np_drive(p, &c->driver, p->ready_first ? 0 : until, wakes);
     if (np_load(&p->state) == STATE_CLOSED)
         return NP_CLOSED;
-    c->n += np_pop_tokens(p, c->tokens + c->n, c->max - c->n, wakes);
+    c->n = np_pop_tokens(p, c->tokens, c->max, wakes);
     if (c->n > 0)
         return NP_PARKED;
     if (events < 0)
