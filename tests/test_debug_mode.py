@@ -77,6 +77,11 @@ leak()
     assert re.match(rf"\n  at {program}:10 in <module>\n  at {program}:5 in leak\n", places), err
 
 
+def test_what_outlives_the_modules_is_no_error(tmp_path: Path) -> None:
+    _, err = run(tmp_path, "import builtins, netpoll\nbuiltins.keep = netpoll.Poller()\n")
+    assert "Exception ignored" not in err and "unclosed <netpoll.Poller" in err
+
+
 def test_without_the_mode_the_warning_is_the_usual_one(tmp_path: Path) -> None:
     for off in ("", "0"):
         _, err = run(tmp_path, LEAK, debug=off)
@@ -146,6 +151,16 @@ def test_a_hub_that_is_blocked_is_reported_once_with_the_stack(tmp_path: Path) -
     (seconds,) = re.findall(r"hub of thread \w+ has been blocked for (\d+\.\d+) s; 1 other", err)
     assert 0.2 <= float(seconds) < 1.1
     assert re.search(r'program.py", line \d+, in main\n.*\n.*program.py", line \d+, in burn', err)
+
+
+@needs_greenlet
+def test_a_hub_is_reported_too_if_the_culprit_keeps_the_gil(tmp_path: Path) -> None:
+    """The watchdog hears of it only afterwards."""
+    holder = """re.match(r"(a+)+$", "a" * 24 + "b") and None"""
+    script = BLOCK.replace("import time", "import re, time").format(culprit=holder)
+    _, err = run(tmp_path, script, blocked=0.1)
+    assert len(re.findall("has been blocked for", err)) == 1, err
+    assert re.search(r'program.py", line \d+, in main\n', err), err
 
 
 @needs_greenlet

@@ -79,8 +79,10 @@ def _remember_places(kind: Any, is_unclosed: Callable[[Any], bool]) -> None:
             setattr(kind, name, _remembering(getattr(kind, name)))
     end = getattr(kind, "__del__", lambda self: None)
 
-    def __del__(self: Any) -> None:
-        places = opened.pop(id(self), [])
+    forget = opened.pop  # the interpreter may have cleared our globals when it is called last
+
+    def __del__(self: Any, _warn: Callable[..., None] = warnings.warn) -> None:
+        places = forget(id(self), [])
         try:
             leaked = is_unclosed(self)
         except (AttributeError, RuntimeError):  # the constructor did not come to its end
@@ -88,7 +90,7 @@ def _remember_places(kind: Any, is_unclosed: Callable[[Any], bool]) -> None:
         if leaked:
             text = f"unclosed {self!r}, opened" + "".join(f"\n  at {where}" for where in places)
             try:
-                warnings.warn(text, ResourceWarning, stacklevel=2)
+                _warn(text, ResourceWarning, stacklevel=2)
             finally:  # the warning may be an error
                 self.close()
         end(self)
@@ -111,21 +113,25 @@ def _remembering(start: Callable[..., None]) -> Callable[..., None]:
 class _Watch:
     """What is known of one hub: when it last made progress.
 
-    Progress is a switch between greenlets, or a look at the poller (a greenlet that is alone takes
-    turns with itself, by looks alone).
+    Progress is a switch between greenlets, or a look at the poller since then (a greenlet that is
+    alone takes turns with itself, by looks alone).  When such a look was is not known: not later
+    than when the watchdog hears of it, which may be late, if C code keeps the GIL.
     """
 
     def __init__(self, hub: Hub) -> None:
         self.hub = weakref.ref(hub)
         self.looking = False  # the hub itself runs, and may sleep in its poller
         self.switched = time.monotonic()
-        self.polls = -1
+        self.polls = 0  # looks until the last switch, or the last that the watchdog has heard of
         self.reported = False
 
     def trace(self, before: Callable[..., Any] | None, event: str, args: Any) -> None:
         """greenlet.settrace calls it at every switch of the thread."""
-        self.looking = event in {"switch", "throw"} and args[1] is self.hub()
+        hub = self.hub()
+        self.looking = event in {"switch", "throw"} and args[1] is hub
         self.switched = time.monotonic()
+        if hub is not None:
+            self.polls = hub.poller.stats().polls
         if before is not None:
             before(event, args)
 
