@@ -428,6 +428,7 @@ def test_one_reads_while_another_writes(stage: Stage, pair: Any) -> None:
     assert reader.result() == b"!"
 
 
+@pytest.mark.rule(12)
 def test_pairs_that_never_rest_starve_nobody(greenlets: Stage, pair: Any) -> None:
     """They hand over to each other in C, without a visit to the hub."""
     a, b = pair
