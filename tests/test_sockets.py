@@ -215,6 +215,25 @@ def test_a_refused_connection_is_an_error(stage: Stage) -> None:
             assert number in (errno.ECONNREFUSED, getattr(errno, "WSAECONNREFUSED", 0))
 
 
+@needs_linux
+def test_a_killed_connect_leaves_no_socket_behind(greenlets: Stage) -> None:
+    from greenlet import GreenletExit
+
+    with contextlib.ExitStack() as stack:
+        listener = stack.enter_context(standard.create_server(("127.0.0.1", 0), backlog=0))
+        for _ in range(4):  # no more are taken
+            filler = stack.enter_context(standard.socket())
+            filler.setblocking(False)
+            filler.connect_ex(listener.getsockname())
+        before = open_fds()
+        victim = greenlets.spawn(socket.create_connection, listener.getsockname())
+        greenlets.stays_blocked(victim)
+        (number,) = open_fds() - before
+        victim.greenlet.kill()
+        victim.raises(GreenletExit)
+        assert number not in open_fds()
+
+
 @pytest.mark.skipif(not hasattr(standard, "AF_UNIX"), reason="no UNIX sockets on this system")
 def test_a_full_backlog_is_waited_out(stage: Stage, tmp_path: Any) -> None:
     address = str(tmp_path / "listener")

@@ -36,7 +36,7 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from functools import partial
+from functools import partial, wraps
 from socket import *  # noqa: F403
 from socket import AddressFamily, AddressInfo, MsgFlag, SocketKind  # noqa: F401
 from typing import TYPE_CHECKING, Any
@@ -256,10 +256,28 @@ fromfd = borrowed(_std.fromfd, globals())
 if hasattr(_std, "_fallback_socketpair"):  # that of Windows, from 3.13 on
     _fallback_socketpair = borrowed(_std._fallback_socketpair, globals())
 socketpair = borrowed(_std.socketpair, globals())
-create_connection = borrowed(_std.create_connection, globals())
 create_server = borrowed(_std.create_server, globals())
 if hasattr(_std, "fromshare"):
     fromshare = borrowed(_std.fromshare, globals())
+
+
+@wraps(_std.create_connection)  # type: ignore[no-redef]
+def create_connection(*args: Any, **options: Any) -> Any:
+    made: list[Any] = []
+
+    def new(*args: Any) -> Any:
+        made.append(socket(*args))
+        return made[-1]
+
+    try:
+        return borrowed(_std.create_connection, {**globals(), "socket": new})(*args, **options)
+    except BaseException:  # the standard function leaves it open if a kill, or Ctrl-C, ends it
+        for sock in made:
+            sock.close()
+        raise
+
+
+create_connection.__module__ = __name__
 
 
 if _hooks.new_socket_class is not None:
