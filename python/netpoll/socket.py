@@ -52,6 +52,12 @@ if TYPE_CHECKING or _engine.PURE_SOCKETS:
 else:
     from netpoll._fused import FD, SocketBase
 
+if _std.socket.__module__ != "socket":
+    raise ImportError(
+        f"socket.socket is that of {_std.socket.__module__}, which waits by itself: import "
+        "netpoll.socket before the standard module is patched"
+    )
+
 __all__ = list(_std.__all__)
 
 # Private names too: other modules of the standard library use them, and so do its own functions,

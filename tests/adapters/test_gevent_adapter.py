@@ -51,6 +51,42 @@ def test_a_greenlet_killed_between_its_notification_and_its_turn_leaves_it_to_th
         wait(desc, READ)
 
 
+def test_it_waits_in_a_process_that_is_patched() -> None:
+    check_python(
+        """
+        from gevent import monkey
+        monkey.patch_all()
+        import socket, threading
+        import gevent, netpoll
+        from netpoll import READ
+        from netpoll.adapters.gevent import wait
+
+        a, b = socket.socketpair()
+        with a, b, netpoll.open(a) as desc:
+            gevent.spawn_later(0.01, b.send, b"x")
+            wait(desc, READ)
+            assert a.recv(1) == b"x"
+            desc.reset(READ)
+            desc.set_deadline(0.01, READ)
+            try:
+                wait(desc, READ)
+            except netpoll.DeadlineExceeded:
+                desc.set_deadline(None)
+            threading.Timer(0.01, desc.close).start()
+            try:
+                wait(desc, READ)
+            except netpoll.ClosedError:
+                pass
+        try:
+            import netpoll.socket
+        except ImportError as error:
+            assert "gevent" in str(error), error
+        else:
+            raise AssertionError("it would be made of gevent's sockets")
+        """
+    )
+
+
 def test_its_own_sockets_and_deadlines_work_beside(poller: Poller, sockets: Sockets) -> None:
     a, b = sockets.pair()
     ours, theirs = gevent_socket.socketpair()
