@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import sys
 import threading
 from collections.abc import Callable, Coroutine
@@ -168,6 +169,32 @@ def test_a_wait_in_one_loop_outlives_the_end_of_another(poller: Poller, sockets:
 
 
 @pytest.mark.skipif(sys.version_info < (3, 11), reason="asyncio.timeout came with Python 3.11")
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_a_task_whose_loop_was_closed_keeps_nobody_out(poller: Poller, sockets: Sockets) -> None:
+    """asyncio complains of it, when it is collected."""
+    a, b = sockets.pair()
+    with poller.open(a) as desc:
+        loop = asyncio.new_event_loop()
+        task = loop.create_task(wait(desc, READ))
+        loop.run_until_complete(asyncio.sleep(0.01))
+        assert not task.done()
+        loop.close()
+
+        async def next_one() -> None:
+            with pytest.raises(asyncio.TimeoutError):
+                await asyncio.wait_for(wait(desc, READ), 0.02)
+            asyncio.get_running_loop().call_later(0.02, b.send, b"x")
+            await asyncio.wait_for(wait(desc, READ), LONG)
+
+        asyncio.run(next_one())
+        task._log_destroy_pending = False
+        del task, loop
+        gc.collect()
+        desc.reset(READ)
+        a.recv(1)
+        assert desc.park(READ, "another's") and desc.cancel(READ)
+
+
 def test_the_sooner_of_deadline_and_timeout_ends_it(poller: Poller, sockets: Sockets) -> None:
     async def main() -> None:
         with poller.open(sockets.pair()[0]) as desc:

@@ -60,7 +60,7 @@ def collect(poller: Poller) -> None:
 
 #: The adapters' waits of the whole process, by descriptor and mode.  One stays here until its task
 #: has seen the outcome: so nobody else parks there meanwhile, and to cancel hits no other's token.
-_waits: dict[tuple[PollDesc, int], Token] = {}
+_waits: dict[tuple[PollDesc, int], Wait] = {}
 
 
 class Wait(Token):
@@ -93,9 +93,19 @@ class Wait(Token):
         """The task that waits."""
 
     def __enter__(self) -> Self:
-        if _waits.setdefault((self.desc, self.mode), self) is not self:
+        key = self.desc, self.mode
+        other = _waits.setdefault(key, self)
+        if other is not self and other._abandoned():
+            if other.parked:
+                other._withdraw()
+            _waits[key] = other = self
+        if other is not self:
             raise BusyError(f"fd {self.desc.fd}: another task waits for the same mode")
         return self
+
+    def _abandoned(self) -> bool:
+        """Was its loop closed, so that its task never ends?"""
+        return False
 
     def __exit__(
         self,
@@ -108,7 +118,8 @@ class Wait(Token):
                 self._withdraw()
             self._leave()
         finally:
-            del _waits[self.desc, self.mode]
+            if _waits.get((self.desc, self.mode)) is self:
+                del _waits[self.desc, self.mode]
 
     def park(self) -> bool:
         """`PollDesc.park`; from True on, the loop watches the poller."""

@@ -45,14 +45,19 @@ async def wait(desc: PollDesc, mode: int) -> None:
 
 
 class _TaskWait(Wait):
+    nest: _LoopNest
     future: asyncio.Future[None]
 
-    def __init__(self, nest: Nest, desc: PollDesc, mode: int) -> None:
+    def __init__(self, nest: _LoopNest, desc: PollDesc, mode: int) -> None:
         super().__init__(nest, desc, mode)
         self._task = asyncio.current_task()
 
     def _who(self) -> object:
         return self._task
+
+    def _abandoned(self) -> bool:
+        loop = self.nest.loop()
+        return loop is None or loop.is_closed()
 
     def _notify(self) -> None:
         loop, future = self.future.get_loop(), self.future
@@ -102,7 +107,12 @@ class _LoopWatch(Watch):
         pass
 
     def idle(self) -> None:
-        self._loop().call_soon(self._end_if_idle)
+        loop = self._nest.loop()
+        if loop is None or loop.is_closed():  # and the collector ends the task
+            self._nest.forget(self)
+            self.release()
+        else:
+            loop.call_soon(self._end_if_idle)
 
     def _end_if_idle(self) -> None:
         if not self.waits:
