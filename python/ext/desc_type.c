@@ -1,5 +1,7 @@
 /* DescBase: what netpoll.PollDesc is made of.  The calls that cannot block cost an argument and a
  * few atomic instructions. */
+#include <limits.h>
+
 #include "docs_made.h"
 #include "turns.h"
 
@@ -39,6 +41,9 @@ static void unlink_from_poller(DescObject *d)
     EXT_UNLOCK((PollerObject *)d->poller);
 }
 
+/* What connect_desc gave: the class netpoll.PollDesc, and what makes a number of anything else. */
+static PyObject *desc_class, *descriptor_of;
+
 /* NP_BUSY: it is open already. */
 static int open_once(PollerObject *p, DescObject *d, np_fd fd)
 {
@@ -55,16 +60,11 @@ static int open_once(PollerObject *p, DescObject *d, np_fd fd)
     return rc;
 }
 
-static int desc_init(PyObject *self, PyObject *args, PyObject *kwargs)
+static int open_on(DescObject *d, PyObject *poller, PyObject *number)
 {
-    static char *names[] = {"poller", "fd", NULL};
-    DescObject *d = (DescObject *)self;
-    PyObject *poller, *number;
+    PollerObject *p = ext_poller(poller);
     np_fd fd;
 
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OO:PollDesc", names, &poller, &number))
-        return -1;
-    PollerObject *p = ext_poller(poller);
     if (!p || !ext_fd(number, &fd))
         return -1;
     int rc = open_once(p, d, fd);
@@ -77,6 +77,46 @@ static int desc_init(PyObject *self, PyObject *args, PyObject *kwargs)
     }
     link_to(p, d);
     return 0;
+}
+
+static int desc_init(PyObject *self, PyObject *args, PyObject *kwargs)
+{
+    static char *names[] = {"poller", "fd", NULL};
+    PyObject *poller, *number;
+
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OO:PollDesc", names, &poller, &number))
+        return -1;
+    return open_on((DescObject *)self, poller, number);
+}
+
+/* A new PollDesc, without a call of the class unless somebody has changed what that does (the debug
+ * mode has). */
+static PyObject *new_desc(PyObject *poller, PyObject *number)
+{
+    PyTypeObject *type = (PyTypeObject *)desc_class;
+    if (PyType_GetSlot(type, Py_tp_init) != (void *)desc_init)
+        return PyObject_CallFunctionObjArgs(desc_class, poller, number, NULL);
+    PyObject *desc = PyType_GenericAlloc(type, 0);
+    if (desc && open_on((DescObject *)desc, poller, number) < 0)
+        Py_CLEAR(desc);
+    return desc;
+}
+
+static bool is_small(PyObject *number)
+{
+    int overflow;
+    long v = PyLong_AsLongAndOverflow(number, &overflow);
+    return !overflow && v >= 0 && v <= INT_MAX;
+}
+
+PyObject *ext_open(PyObject *poller, PyObject *file)
+{
+    if (PyLong_CheckExact(file) && is_small(file))
+        return new_desc(poller, file);
+    PyObject *number = PyObject_CallFunctionObjArgs(descriptor_of, file, NULL);
+    PyObject *desc = number ? new_desc(poller, number) : NULL;
+    Py_XDECREF(number);
+    return desc;
 }
 
 /* _adopt(poller, address): instead of __init__, for a descriptor that somebody opened in C. */
@@ -590,8 +630,27 @@ bool ext_is_desc(PyObject *object)
     return PyObject_TypeCheck(object, desc_base);
 }
 
+/* connect_desc(PollDesc, descriptor): for Poller.open, given by _api.py when it is imported. */
+static PyObject *connect_desc(PyObject *module, PyObject *args)
+{
+    (void)module;
+    Py_CLEAR(desc_class);
+    Py_CLEAR(descriptor_of);
+    if (!PyArg_ParseTuple(args, "OO:connect_desc", &desc_class, &descriptor_of))
+        return NULL;
+    Py_INCREF(desc_class);
+    Py_INCREF(descriptor_of);
+    Py_RETURN_NONE;
+}
+
+static PyMethodDef functions[] = {
+    {"connect_desc", connect_desc, METH_VARARGS, NULL},
+    {NULL, NULL, 0, NULL},
+};
+
 int ext_add_desc_type(PyObject *module)
 {
     desc_base = (PyTypeObject *)PyType_FromSpec(&spec);
-    return desc_base ? PyModule_AddObjectRef(module, "DescBase", (PyObject *)desc_base) : -1;
+    int rc = desc_base ? PyModule_AddObjectRef(module, "DescBase", (PyObject *)desc_base) : -1;
+    return rc < 0 ? rc : PyModule_AddFunctions(module, functions);
 }

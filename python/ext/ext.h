@@ -71,6 +71,7 @@ bool ext_arguments(const ext_signature *s, PyObject *const *args, Py_ssize_t n, 
 /* desc_type.c */
 int ext_add_desc_type(PyObject *module);
 bool ext_is_desc(PyObject *object);
+PyObject *ext_open(PyObject *poller, PyObject *file); /* a new PollDesc */
 int ext_park(DescObject *d, int mode, PyObject *token, int flags);
 bool ext_still_parked(DescObject *d, int mode, PyObject *token);
 void ext_forget_parked(DescObject *d, int mode, PyObject *token, bool cancel);

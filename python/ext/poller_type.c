@@ -255,6 +255,13 @@ static PyObject *poller_fileno(PyObject *self, PyObject *unused)
     return NULL;
 }
 
+static PyObject *poller_open(PyObject *self, PyObject *const *args, Py_ssize_t n, PyObject *names)
+{
+    static const ext_signature s = {"open", 1, 1, {"fd"}};
+    PyObject *file;
+    return ext_arguments(&s, args, n, names, &file) ? ext_open(self, file) : NULL;
+}
+
 static PyObject *poller_next_deadline(PyObject *self, PyObject *unused)
 {
     PollerObject *p = ext_poller(self);
@@ -324,6 +331,7 @@ static PyObject *poller_closed(PyObject *self, void *unused)
 #define CAST(f) ((PyCFunction)(void (*)(void))(f))
 
 static PyMethodDef methods[] = {
+    {"open", CAST(poller_open), METH_FASTCALL | METH_KEYWORDS, DOC_PollerBase_open},
     {"poll", CAST(poller_poll), METH_VARARGS | METH_KEYWORDS, DOC_PollerBase_poll},
     {"_poll_into", CAST(poller_poll_into), METH_FASTCALL, NULL},
     {"wake", poller_wake, METH_NOARGS, DOC_PollerBase_wake},

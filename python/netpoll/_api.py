@@ -117,19 +117,6 @@ class Poller(PollerBase):
         #: Tokens of others that a hub found while it looked for its own.
         self._left: deque[Any] = deque()
 
-    def open(self, fd: int | HasFileno) -> PollDesc:
-        """Register a descriptor for both modes, edge-triggered.  Go's pollOpen.
-
-        :param fd: the number, or an object with fileno().  It stays the caller's: close the
-            PollDesc first.
-        :raises OSError: (EBADF) not an open descriptor; or out of memory or kernel resources.
-        :raises NotPollableError: a kind of file that the kernel cannot poll, such as a regular
-            file.
-        :raises FileExistsError: open on this poller already.
-        :raises ClosedError: the poller is closed.
-        """
-        return PollDesc(self, _descriptor(fd))
-
     def poll(self, timeout: float | None = 0) -> list[Any]:
         if not _hooks.hubs:
             return super().poll(timeout)
@@ -283,6 +270,9 @@ def _fileno_of(thing: HasFileno) -> Callable[[], int]:
         return thing.fileno
     except AttributeError:
         raise TypeError(f"a descriptor is an int or has a fileno(), not {thing!r}") from None
+
+
+_engine.connect_desc(PollDesc, _descriptor)  # for Poller.open
 
 
 _default: Poller | None = None

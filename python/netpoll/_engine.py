@@ -7,7 +7,8 @@ add what need not be fast.  There are two engines with the same names and meanin
 * the classes of the same names in _pure.py and _turns.py, on plain cffi calls: on PyPy, with
   NETPOLL_PURE=1 in the environment, and where the extension was built without the types.
 
-What `PollerBase` and `DescBase` must offer is written down here as two protocols; their meaning,
+Each is told once, by `connect_desc`, what `Poller.open` makes of what.  What `PollerBase` and
+`DescBase` must offer is written down here as two protocols; their meaning,
 for users, stands in the docstrings of _pure.py, which the types in C get at build time.  `Turns`
 and `WaiterBase` are described in _turns.py.  Rules that hold for both engines:
 
@@ -42,6 +43,7 @@ __all__ = [
     "Turns",
     "WaiterBase",
     "backends",
+    "connect_desc",
     "desc_size",
     "features",
     "is_poll_descriptor",
@@ -58,6 +60,7 @@ class PollerEngine(Protocol):
     """What `Poller` inherits."""
 
     def __init__(self, backend: str | None) -> None: ...
+    def open(self, fd: Any) -> Any: ...
     def poll(self, timeout: float | None = 0) -> list[Any]: ...
     def wake(self) -> None: ...
     def fileno(self) -> int: ...
@@ -153,11 +156,12 @@ PURE_SOCKETS = PURE or bool(sysconfig.get_config_var("Py_GIL_DISABLED"))
 
 if TYPE_CHECKING or PURE:
     from netpoll._hooks import HubToken
-    from netpoll._pure import DescBase, PollerBase
+    from netpoll._pure import DescBase, PollerBase, connect_desc
     from netpoll._turns import Turns, WaiterBase
 else:
     PollerBase = _core.PollerBase
     DescBase = _core.DescBase
+    connect_desc = _core.connect_desc
     Turns = _core.Turns
     HubToken = WaiterBase = _core.WaiterBase
 

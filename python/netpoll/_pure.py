@@ -31,6 +31,7 @@ from netpoll._core import ffi, lib
 from netpoll._hooks import HubToken
 
 if TYPE_CHECKING:
+    from netpoll._api import HasFileno, PollDesc
     from netpoll._engine import Queue
 
 BATCH = 128
@@ -64,6 +65,19 @@ def nanoseconds(seconds: float) -> int:
     if nanos >= NEVER:
         return NEVER
     return math.ceil(nanos) if nanos > 0 else 0
+
+
+_new_desc: Callable[[PollerBase, int], PollDesc]
+_descriptor_of: Callable[[int | HasFileno], int]
+
+
+def connect_desc(
+    new_desc: Callable[[PollerBase, int], PollDesc],
+    descriptor_of: Callable[[int | HasFileno], int],
+) -> None:
+    """For `Poller.open`: the class of what it makes, and how it gets a number of anything."""
+    global _new_desc, _descriptor_of
+    _new_desc, _descriptor_of = new_desc, descriptor_of
 
 
 def _free_poller(box: Any) -> None:
@@ -105,6 +119,19 @@ class PollerBase:
         self._late: deque[Any] = deque()
         # For polls to come; those in progress have theirs.
         self._buffers: list[tuple[Any, Any]] = []
+
+    def open(self, fd: int | HasFileno) -> PollDesc:
+        """Register a descriptor for both modes, edge-triggered.  Go's pollOpen.
+
+        :param fd: the number, or an object with fileno().  It stays the caller's: close the
+            PollDesc first.
+        :raises OSError: (EBADF) not an open descriptor; or out of memory or kernel resources.
+        :raises NotPollableError: a kind of file that the kernel cannot poll, such as a regular
+            file.
+        :raises FileExistsError: open on this poller already.
+        :raises ClosedError: the poller is closed.
+        """
+        return _new_desc(self, _descriptor_of(fd))
 
     def poll(self, timeout: float | None = 0) -> list[Any]:
         """Collect kernel events and fire due deadlines.  Go's netpoll(delta).
