@@ -35,6 +35,6 @@ wheel-windows: $(WINDOWS)/.ready
 	rm -f $(WINDOWS)/wheel/*.whl
 	$(PY) wheels/windows/build.py $(WINDOWS)/python/python3.dll $(WINDOWS)/wheel
 
-$(WINDOWS)/.ready: tests/windows/setup.sh $(DEPS)
+$(WINDOWS)/.ready: tests/windows/setup.sh tests/windows/bcryptprimitives.c $(DEPS)
 	tests/windows/setup.sh $(WINDOWS) $(PY)
 	@touch $@

@@ -86,7 +86,7 @@ def test_a_sample_in_python_runs_as_it_stands(page: Path, sample: str, tmp_path:
         check=False,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=45,
         cwd=tmp_path,
     )
     assert done.returncode == 0, done.stderr

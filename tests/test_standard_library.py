@@ -25,13 +25,9 @@ from typing import Any, ClassVar
 import netpoll
 import pytest
 from netpoll import ClosedError, patch, socket
-from support import LONG, WINDOWS, Stage, never_early
+from support import LONG, Stage, never_early
 
 trustme = pytest.importorskip("trustme", reason="trustme, which makes the certificates")
-
-pytestmark = [
-    pytest.mark.skipif(WINDOWS, reason="selectors have no descriptor: a server blocks its thread")
-]
 
 CLIENTS = 20
 
@@ -271,9 +267,21 @@ def test_a_client_is_ended_by_a_close_from_elsewhere(stage: Stage) -> None:
 # --- the selector ---------------------------------------------------------------------------------
 
 
-def test_a_selector_parks_the_greenlet_only(stage: Stage) -> None:
+class Nameless(patch.Selector):
+    """Without a descriptor, as on Windows."""
+
+    @property
+    def fileno(self) -> Any:
+        raise AttributeError
+
+
+SELECTORS = pytest.mark.parametrize("make", [patch.Selector, Nameless])
+
+
+@SELECTORS
+def test_a_selector_parks_the_greenlet_only(stage: Stage, make: Any) -> None:
     a, b = socket.socketpair()
-    with a, b, patch.Selector() as selector:
+    with a, b, make() as selector:
         selector.register(a, selectors.EVENT_READ, "data")
         task = stage.spawn(selector.select)
         stage.stays_blocked(task)
@@ -283,9 +291,10 @@ def test_a_selector_parks_the_greenlet_only(stage: Stage) -> None:
         assert len(stage.spawn(selector.select).result()) == 1  # level-triggered
 
 
-def test_a_selector_has_a_timeout(stage: Stage) -> None:
+@SELECTORS
+def test_a_selector_has_a_timeout(stage: Stage, make: Any) -> None:
     a, b = socket.socketpair()
-    with a, b, patch.Selector() as selector:
+    with a, b, make() as selector:
         selector.register(a, selectors.EVENT_READ)
         with never_early(0.03):
             assert stage.spawn(selector.select, 0.03).result() == []

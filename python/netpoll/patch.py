@@ -20,12 +20,14 @@ from __future__ import annotations
 import importlib
 import selectors
 import socket
+import time
 import types
 from typing import TYPE_CHECKING, Any
 
 import netpoll
 from netpoll import READ, DeadlineExceeded, _hooks
 from netpoll import socket as _socket
+from netpoll._parking import gate
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -54,20 +56,26 @@ STANDARD = (
     "xmlrpc.server",
 )
 
+#: Seconds between two looks at what has no descriptor.
+_LOOK = 0.005
+
 
 class Selector(selectors.DefaultSelector):
     """The system's best selector; in a greenlet hub `select` parks the greenlet.
 
-    On Windows, where selectors have no descriptor, it blocks the thread there too.
+    Where selectors have no descriptor (Windows), it looks every few milliseconds.
     """
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         """As in the standard class."""
-        if _hooks.hub_poller() is None or not hasattr(self, "fileno"):
+        if _hooks.hub_poller() is None:
             return super().select(timeout)
         ready = super().select(0)
         if ready or (timeout is not None and timeout <= 0):
             return ready
+        return self._park(timeout) if hasattr(self, "fileno") else self._look(timeout)
+
+    def _park(self, timeout: float | None) -> list[tuple[selectors.SelectorKey, int]]:
         with netpoll.open(self) as desc:
             desc.set_deadline(timeout, READ)
             while not (ready := super().select(0)):
@@ -75,6 +83,14 @@ class Selector(selectors.DefaultSelector):
                     desc.wait(READ)
                 except DeadlineExceeded:
                     return super().select(0)
+        return ready
+
+    def _look(self, timeout: float | None) -> list[tuple[selectors.SelectorKey, int]]:
+        until = None if timeout is None else time.monotonic() + timeout
+        while not (ready := super().select(0)):
+            if until is not None and time.monotonic() >= until:
+                break
+            gate().wait(_LOOK)
         return ready
 
 

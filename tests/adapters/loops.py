@@ -7,6 +7,7 @@ descriptors what anybody may do from another thread.
 from __future__ import annotations
 
 import asyncio
+import sys
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -16,7 +17,7 @@ from typing import Any
 
 import pytest
 from netpoll import READ, WRITE, PollDesc, Poller
-from support import LONG, until
+from support import LONG, WINE, until
 
 
 class Cancelled(Exception):
@@ -307,11 +308,21 @@ def _asyncio_on_netpoll() -> Loop:
     return AsyncioLoop(lambda: asyncio.SelectorEventLoop(PollerSelector()))
 
 
+def _proactor() -> Loop:
+    if sys.platform != "win32":
+        pytest.skip("asyncio's proactor loop is Windows'")
+    return AsyncioLoop(asyncio.ProactorEventLoop)
+
+
 def _uvloop() -> Loop:
+    if sys.platform == "win32":
+        pytest.skip("uvloop is not for Windows")
     return AsyncioLoop(pytest.importorskip("uvloop").new_event_loop)
 
 
 def _trio() -> Loop:
+    if WINE:
+        pytest.skip("trio asks for the base of a socket, which Wine cannot tell")
     pytest.importorskip("trio")
     return TrioLoop()
 
@@ -324,6 +335,7 @@ def _gevent() -> Loop:
 LOOPS: dict[str, Callable[[], Loop]] = {
     "asyncio": _asyncio,
     "asyncio on PollerSelector": _asyncio_on_netpoll,
+    "asyncio's proactor": _proactor,
     "uvloop": _uvloop,
     "trio": _trio,
     "gevent": _gevent,

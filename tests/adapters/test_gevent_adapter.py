@@ -5,14 +5,14 @@ from __future__ import annotations
 import pytest
 from netpoll import READ, ClosedError, DeadlineExceeded, Poller
 from netpoll.adapters._nest import collect
-from support import LONG, Sockets, check_python, needs_fork
+from support import LONG, Sockets, check_python, needs_fork, until
 
 gevent = pytest.importorskip("gevent")
 
 from gevent import socket as gevent_socket  # noqa: E402
 from netpoll.adapters.gevent import wait  # noqa: E402
 
-pytestmark = pytest.mark.needs_fileno
+pytestmark = pytest.mark.usefixtures("watched")
 
 
 @pytest.fixture(autouse=True)
@@ -43,9 +43,10 @@ def test_a_greenlet_killed_between_its_notification_and_its_turn_leaves_it_to_th
         greenlet = gevent.spawn(wait, desc, READ)
         gevent.sleep(0)
         assert poller.stats().parked_readers
-        b.send(b"x")
         greenlet.kill(block=False)
-        collect(poller)  # the token is out, and the kill comes first
+        b.send(b"x")
+        collect(poller)
+        until(lambda: not poller.stats().parked_readers, "the token is out, after the kill")
         greenlet.join()
         assert isinstance(greenlet.value, gevent.GreenletExit)
         wait(desc, READ)

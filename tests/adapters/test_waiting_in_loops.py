@@ -17,7 +17,7 @@ from netpoll import READ, WRITE, BusyError, ClosedError, DeadlineExceeded, Polle
 from netpoll.adapters._nest import collect
 from support import LONG, PAUSE, Sockets, blocked, never_early, until
 
-pytestmark = pytest.mark.needs_fileno
+pytestmark = pytest.mark.usefixtures("watched")
 
 
 # --- readiness ------------------------------------------------------------------------------------

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Sets up what `make test-windows` runs in, under a folder of its own:
 #
-#   python/   the official CPython for Windows, with the wheels that the tests need
+#   python/   the official CPython for Windows, with the wheels that the tests need, and one DLL that
+#             Wine does not have
 #   prefix/   a private Wine prefix that says it is Windows 10
 #
 #   setup.sh FOLDER PYTHON     PYTHON: one with pip, for downloads
@@ -26,8 +27,9 @@ install_missing() {
         exit 1
     fi
     export DEBIAN_FRONTEND=noninteractive
-    apt-get -o Acquire::Retries=3 update -qq
-    apt-get -o Acquire::Retries=3 install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+    local apt=(apt-get -qq -o Acquire::Retries=3 -o DPkg::Lock::Timeout=300)
+    "${apt[@]}" update
+    "${apt[@]}" install -y --no-install-recommends "${missing[@]}" >/dev/null
 }
 
 unpack_python() {
@@ -58,10 +60,16 @@ END
 # Markers are evaluated for the system that downloads, so pytest's colorama has to be asked for.
 install_wheels() {
     local pins
-    pins=$(grep -E '^(cffi|greenlet|pytest|pytest-timeout)==' requirements-dev.txt)
+    pins=$(grep -E '^(cffi|gevent|greenlet|pytest|pytest-timeout|trustme)==' requirements-dev.txt)
     # shellcheck disable=SC2086
     "$python" -m pip install -q --no-warn-script-location --target "$folder/python/Lib/site-packages" \
-        --platform win_amd64 --python-version "$WINDOWS_PYTHON" --only-binary=:all: $pins colorama
+        --platform win_amd64 --python-version "$WINDOWS_PYTHON" --only-binary=:all: --upgrade $pins colorama
+}
+
+# Next to python.exe, where it is found.
+build_stand_in() {
+    x86_64-w64-mingw32-gcc -std=c11 -Wall -Wextra -Werror -O2 -shared -o "$folder/python/bcryptprimitives.dll" \
+        "$(dirname "$0")/bcryptprimitives.c" -ladvapi32
 }
 
 # Whole, or not at all: a prefix that was cut off half-way is made anew.
@@ -78,5 +86,6 @@ mkdir -p "$folder"
 folder=$(cd "$folder" && pwd)
 install_missing
 [[ -d $folder/python ]] || unpack_python
-[[ -d $folder/python/Lib/site-packages/pytest ]] || install_wheels
+install_wheels
+build_stand_in
 [[ -d $folder/prefix ]] || make_prefix

@@ -3,7 +3,8 @@
 A task that waits parks a `Wait`, which is its token.  Its loop watches `Poller.fileno()` as long
 as tasks of it wait on that poller; when that is readable, the loop calls `collect`, which brings
 the tokens out and hands each to its task.  Several loops, in several threads, may watch one poller:
-whichever collects a token delivers it to the loop that it is for.
+whichever collects a token delivers it to the loop that it is for.  Where a poller has no
+descriptor, as on Windows, a thread that polls takes the loop's place while tasks of it wait.
 
 What a loop watches is a duplicate of that descriptor, which is ours.  The poller may be closed at
 any time by anybody, and its number be somebody else's at once, while the loop still has it in its
@@ -13,8 +14,12 @@ books.
 from __future__ import annotations
 
 import os
+import threading
+import time
+import traceback
 import weakref
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +27,10 @@ from netpoll import BusyError, ClosedError, PollDesc, Poller, PollError
 
 if TYPE_CHECKING:
     from typing_extensions import Self
+
+
+#: Seconds for another thread to deliver what it has polled out.
+PATIENCE = 1.0
 
 
 class Token(ABC):
@@ -39,15 +48,15 @@ class Token(ABC):
         """Make the waiter run; harmless if it has left."""
 
 
-def collect(poller: Poller) -> None:
-    """Bring out, without blocking, what has become ready on the poller, and deliver it.
+def collect(poller: Poller, timeout: float = 0) -> None:
+    """Bring out what has become ready on the poller, and deliver it.
 
     :raises RuntimeError: a scheduler that is no adapter parks on the poller too, and its tokens
         came out here, where nobody knows whom they are for.
     """
     tokens: list[Any]
     try:
-        tokens = poller.poll(0)
+        tokens = poller.poll(timeout)
     except ClosedError as error:
         tokens = error.tokens
     strange = [token for token in tokens if not isinstance(token, Token)]
@@ -141,9 +150,15 @@ class Wait(Token):
         return self.desc.resume(self.mode)
 
     def _withdraw(self) -> None:
+        """A token that is about to come out keeps others from parking until it has: here, or in
+        another thread that polls, which is awake by now."""
         self.parked = False
-        if not self.desc.cancel(self.mode) and not self.out:
-            collect(self.poller)  # about to come out: until then nobody else can park
+        if self.desc.cancel(self.mode):
+            return
+        patience = time.monotonic() + PATIENCE
+        while not self.out and time.monotonic() < patience:
+            collect(self.poller)
+            time.sleep(0)
 
     def _leave(self) -> None:
         if self._entered:
@@ -159,10 +174,7 @@ class Nest(ABC):
 
     @abstractmethod
     def _watch(self, poller: Poller) -> Watch:
-        """Begin to watch.
-
-        :raises NotImplementedError: the poller has no `fileno()` (Windows).
-        """
+        """Begin to watch."""
 
     def enter(self, poller: Poller) -> None:
         """One more of the loop's tasks waits on the poller."""
@@ -188,19 +200,41 @@ class Nest(ABC):
             del self._watches[watch.poller]
 
 
+class LoopNest(Nest):
+    """Of a loop that others can call in: it watches what has no descriptor too."""
+
+    @abstractmethod
+    def call_soon(self, function: Callable[[], object]) -> None:
+        """In the thread of the loop, from any thread; nothing where the loop has ended."""
+
+    @abstractmethod
+    def _watch_fd(self, poller: Poller) -> Watch:
+        """Begin to watch a poller that has a descriptor."""
+
+    def _watch_by_thread(self, poller: Poller) -> Watch:
+        return ThreadWatch(self, poller)
+
+    def _watch(self, poller: Poller) -> Watch:
+        return self._watch_fd(poller) if has_descriptor(poller) else self._watch_by_thread(poller)
+
+
+def has_descriptor(poller: Poller) -> bool:
+    """Can a loop watch it?"""
+    try:
+        poller.fileno()
+    except NotImplementedError:
+        return False
+    return True
+
+
 class Watch(ABC):
-    """A poller that a loop watches, through a descriptor of its own."""
+    """A poller that a loop watches."""
 
     def __init__(self, poller: Poller) -> None:
         self.poller = poller
         self.waits = 0  #: tasks of the loop that wait on the poller
-        self.fd = -1
-        self.fd = os.dup(poller.fileno())
         poller.add_watcher(self)
         _all_watches.add(self)
-
-    def __del__(self) -> None:
-        self.release()
 
     @abstractmethod
     def wake(self) -> None:
@@ -214,6 +248,22 @@ class Watch(ABC):
     def idle(self) -> None:
         """No task waits any more."""
 
+    @abstractmethod
+    def renew(self) -> None:
+        """In a forked child."""
+
+
+class FdWatch(Watch):
+    """Through a descriptor of its own."""
+
+    def __init__(self, poller: Poller) -> None:
+        self.fd = -1
+        self.fd = os.dup(poller.fileno())
+        super().__init__(poller)
+
+    def __del__(self) -> None:
+        self.release()
+
     def release(self) -> None:
         """Give the descriptor back, once the loop does not watch it any more.  Idempotent."""
         fd, self.fd = self.fd, -1
@@ -222,9 +272,61 @@ class Watch(ABC):
             os.close(fd)
 
     def renew(self) -> None:
-        """In a forked child the poller has another kernel object behind the same number."""
+        """There the poller has another kernel object behind the same number."""
         if self.fd >= 0 and not self.poller.closed:
             os.dup2(self.poller.fileno(), self.fd, inheritable=False)
+
+
+class ThreadWatch(Watch):
+    """By a thread that polls.  It ends when, a turn of the loop later, still no task waits."""
+
+    #: Somebody else who polls may get the wake-up that is to end the thread: it looks by itself.
+    LOOK = 1.0
+
+    def __init__(self, nest: LoopNest, poller: Poller) -> None:
+        super().__init__(poller)
+        self._nest = weakref.ref(nest)  # weakly, as the thread has us: a loop may just be dropped
+        self._ended = False
+        self.renew()
+
+    def renew(self) -> None:
+        """There is no thread there yet."""
+        if not self._ended:
+            threading.Thread(target=self._drive, name="netpoll adapter", daemon=True).start()
+
+    def _drive(self) -> None:
+        while not self._ended and self._nest() is not None:
+            self._ended = self.poller.closed  # what is left there comes out now
+            try:
+                collect(self.poller, self.LOOK)
+            except RuntimeError:  # a stranger's token; those who wait are no worse off
+                traceback.print_exc()
+
+    def busy(self) -> None:
+        pass
+
+    def idle(self) -> None:
+        self._call_soon(self._end_if_idle)
+
+    def _end_if_idle(self) -> None:
+        if not self.waits:
+            self._end()
+            self.poller.wake()
+
+    def wake(self) -> None:
+        self._call_soon(self._end)
+
+    def _call_soon(self, function: Callable[[], object]) -> None:
+        nest = self._nest()
+        if nest is not None:
+            nest.call_soon(function)
+
+    def _end(self) -> None:
+        self._ended = True
+        nest = self._nest()
+        if nest is not None:
+            nest.forget(self)
+        self.poller.remove_watcher(self)
 
 
 _all_watches: weakref.WeakSet[Watch] = weakref.WeakSet()

@@ -1,4 +1,4 @@
-"""asyncio's tasks wait on netpoll's descriptors, under any loop with `add_reader`; uvloop's too.
+"""asyncio's tasks wait on netpoll's descriptors, under any loop, uvloop's too.
 
 from netpoll.adapters.asyncio import wait
 
@@ -19,7 +19,7 @@ from collections.abc import Callable
 from functools import partial
 
 from netpoll import PollDesc, Poller
-from netpoll.adapters._nest import Nest, Wait, Watch, collect
+from netpoll.adapters._nest import FdWatch, LoopNest, Wait, Watch, collect
 
 __all__ = ["wait"]
 
@@ -32,7 +32,6 @@ async def wait(desc: PollDesc, mode: int) -> None:
     withdraws it, and a notification that was on its way stays for the next waiter.
 
     :raises ClosedError, DeadlineExceeded, NotPollableError, BusyError: as `PollDesc.wait`.
-    :raises NotImplementedError: the poller has no descriptor that the loop could watch (Windows).
     """
     loop = asyncio.get_running_loop()
     with _TaskWait(_nest_of(loop), desc, mode) as task:
@@ -72,7 +71,7 @@ def _finish(future: asyncio.Future[None]) -> None:
         future.set_result(None)
 
 
-def _call_soon_threadsafe(loop: asyncio.AbstractEventLoop, call: Callable[[], None]) -> None:
+def _call_soon_threadsafe(loop: asyncio.AbstractEventLoop, call: Callable[[], object]) -> None:
     """A loop that has been closed meanwhile has no tasks to run."""
     try:
         loop.call_soon_threadsafe(call)
@@ -81,16 +80,21 @@ def _call_soon_threadsafe(loop: asyncio.AbstractEventLoop, call: Callable[[], No
             raise
 
 
-class _LoopNest(Nest):
+class _LoopNest(LoopNest):
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__()
         self.loop = weakref.ref(loop)  # weakly, as this is filed under it
 
-    def _watch(self, poller: Poller) -> Watch:
+    def call_soon(self, function: Callable[[], object]) -> None:
+        loop = self.loop()
+        if loop is not None:
+            _call_soon_threadsafe(loop, function)
+
+    def _watch_fd(self, poller: Poller) -> Watch:
         return _LoopWatch(self, poller)
 
 
-class _LoopWatch(Watch):
+class _LoopWatch(FdWatch):
     """To begin and to end costs system calls, so it ends only if a turn later it is still idle."""
 
     def __init__(self, nest: _LoopNest, poller: Poller) -> None:

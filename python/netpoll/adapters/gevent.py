@@ -23,7 +23,7 @@ import gevent
 from gevent.hub import Waiter
 
 from netpoll import PollDesc, Poller
-from netpoll.adapters._nest import Nest, Wait, Watch, collect
+from netpoll.adapters._nest import FdWatch, LoopNest, ThreadWatch, Wait, Watch, collect
 
 __all__ = ["wait"]
 
@@ -36,7 +36,6 @@ def wait(desc: PollDesc, mode: int) -> None:
     `gevent.Timeout` withdraws it, and a notification that was on its way stays for the next waiter.
 
     :raises ClosedError, DeadlineExceeded, NotPollableError, BusyError: as `PollDesc.wait`.
-    :raises NotImplementedError: the poller has no descriptor that the hub could watch (Windows).
     """
     hub = gevent.get_hub()
     with _GreenletWait(_nest_of(hub), desc, mode) as greenlet:
@@ -62,22 +61,30 @@ class _GreenletWait(Wait):
             _call_soon(waiter.hub, partial(waiter.switch, None))
 
 
-def _call_soon(hub: Any, call: Callable[[], None]) -> None:
+def _call_soon(hub: Any, call: Callable[[], object]) -> None:
     """From any thread.  A hub that was destroyed meanwhile has no greenlets to run."""
     if hub.loop is not None:
         hub.loop.run_callback_threadsafe(call)
 
 
-class _HubNest(Nest):
+class _HubNest(LoopNest):
     def __init__(self, hub: Any) -> None:
         super().__init__()
         self.hub = weakref.ref(hub)  # weakly, as this is filed under it
 
-    def _watch(self, poller: Poller) -> Watch:
+    def call_soon(self, function: Callable[[], object]) -> None:
+        hub = self.hub()
+        if hub is not None:
+            _call_soon(hub, function)
+
+    def _watch_fd(self, poller: Poller) -> Watch:
         return _HubWatch(self, poller)
 
+    def _watch_by_thread(self, poller: Poller) -> Watch:
+        return _HubThreadWatch(self, poller)
 
-class _HubWatch(Watch):
+
+class _HubWatch(FdWatch):
     """To start and stop a watcher of gevent costs no system call; a started one keeps the hub
     waiting.
     """
@@ -110,6 +117,30 @@ class _HubWatch(Watch):
             self._io.close()
         self.release()
         collect(self.poller)
+
+
+class _HubThreadWatch(ThreadWatch):
+    """A hub that nothing but our thread could wake would complain: something must be started.
+
+    It ends at once when idle: a hub must not be destroyed while something is to run in it soon.
+    """
+
+    def __init__(self, nest: _HubNest, poller: Poller) -> None:
+        self._keeps: Any = gevent.get_hub().loop.async_()
+        super().__init__(nest, poller)
+
+    def busy(self) -> None:
+        self._keeps.start(int)
+
+    def idle(self) -> None:
+        self._end()
+        self.poller.wake()
+
+    def _end(self) -> None:
+        super()._end()
+        if gevent.get_hub().loop is not None:  # a hub takes its watchers along
+            self._keeps.stop()
+            self._keeps.close()
 
 
 _nests: weakref.WeakKeyDictionary[Any, _HubNest] = weakref.WeakKeyDictionary()

@@ -27,7 +27,7 @@ import time
 from collections.abc import Iterable
 
 from netpoll import READ, WRITE, BusyError, PollDesc, Poller, PollError
-from netpoll.adapters._nest import Nest, Wait, Watch, collect
+from netpoll.adapters._nest import FdWatch, Nest, Wait, Watch, collect, has_descriptor
 
 __all__ = ["LEVEL_TRIGGERED", "is_ready", "look", "wait_level"]
 
@@ -198,22 +198,25 @@ class _ThreadNest(Nest):
             time.sleep(NAP)
         else:
             poll = select.poll()
-            for fd in (self._bell.fileno(), *(watch.fd for watch in self._watches.values())):
+            for fd in (self._bell.fileno(), *self._descriptors()):
                 poll.register(fd, select.POLLIN)
             poll.poll()
         with contextlib.suppress(BlockingIOError):
             self._bell.recv(4096)
         collect(poller)
 
+    def _descriptors(self) -> list[int]:
+        return [watch.fd for watch in self._watches.values() if isinstance(watch, FdWatch)]
+
     def enter(self, poller: Poller) -> None:
-        with contextlib.suppress(NotImplementedError):  # then we nap
+        if has_descriptor(poller):  # else we nap
             super().enter(poller)
 
     def _watch(self, poller: Poller) -> Watch:
         return _ThreadWatch(self, poller)
 
 
-class _ThreadWatch(Watch):
+class _ThreadWatch(FdWatch):
     def __init__(self, nest: _ThreadNest, poller: Poller) -> None:
         super().__init__(poller)
         self._nest = nest

@@ -19,7 +19,7 @@ from collections.abc import Callable
 import trio
 
 from netpoll import PollDesc, Poller
-from netpoll.adapters._nest import Nest, Wait, Watch, collect
+from netpoll.adapters._nest import FdWatch, LoopNest, Wait, Watch, collect
 
 __all__ = ["wait"]
 
@@ -32,7 +32,6 @@ async def wait(desc: PollDesc, mode: int) -> None:
     it, and a notification that was on its way stays for the next waiter.
 
     :raises ClosedError, DeadlineExceeded, NotPollableError, BusyError: as `PollDesc.wait`.
-    :raises NotImplementedError: the poller has no descriptor that trio could watch (Windows).
     """
     await trio.lowlevel.checkpoint_if_cancelled()
     with _TaskWait(_nest(), desc, mode) as waiting:
@@ -67,7 +66,7 @@ class _TaskWait(Wait):
             trio.lowlevel.reschedule(self._task)
 
 
-class _RunNest(Nest):
+class _RunNest(LoopNest):
     def __init__(self) -> None:
         super().__init__()
         self._run = trio.lowlevel.current_trio_token()
@@ -77,17 +76,20 @@ class _RunNest(Nest):
         """In the run's thread; a run that has ended meanwhile has no tasks."""
         if threading.get_ident() == self._thread:
             function()
-            return
+        else:
+            self.call_soon(function)
+
+    def call_soon(self, function: Callable[[], object]) -> None:
         try:
             self._run.run_sync_soon(function)
         except trio.RunFinishedError:
             pass
 
-    def _watch(self, poller: Poller) -> Watch:
+    def _watch_fd(self, poller: Poller) -> Watch:
         return _RunWatch(self, poller)
 
 
-class _RunWatch(Watch):
+class _RunWatch(FdWatch):
     """A system task, which ends with the run, with the poller, or when it wakes for nobody."""
 
     def __init__(self, nest: _RunNest, poller: Poller) -> None:
