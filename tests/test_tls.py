@@ -75,6 +75,9 @@ def version(
 @pytest.fixture
 def plain() -> Iterator[tuple[Any, Any]]:
     a, b = socket.socketpair()
+    for sock in a, b:  # where a pair is TCP, buffers grow to more than BIG
+        sock.setsockopt(standard_socket.SOL_SOCKET, standard_socket.SO_SNDBUF, 1 << 18)
+        sock.setsockopt(standard_socket.SOL_SOCKET, standard_socket.SO_RCVBUF, 1 << 18)
     yield a, b
     a.close()
     b.close()
@@ -520,16 +523,17 @@ def test_a_shutdown_that_takes_the_end_lets_the_reader_look_again(
 def test_a_read_that_has_to_write_waits_for_that(stage: Stage, plain: Any, scripted: Any) -> None:
     script, operations = scripted
     plain[0].settimeout(0)
+    sent = 0
     with contextlib.suppress(BlockingIOError):
         while True:
-            plain[0].send(bytes(65536))
+            sent += plain[0].send(bytes(65536))
     plain[0].settimeout(None)
     script.wants["read"] = ssl.SSLWantWriteError
     reader = stage.spawn(operations.read, 1)
     plain[1].send(b"news to read is not what it waits for")
     stage.stays_blocked(reader)
     script.wants["read"] = None
-    drainer = stage.spawn(lambda: receive_exactly(plain[1], 200_000))
+    drainer = stage.spawn(lambda: receive_exactly(plain[1], sent))
     assert reader.result() == "read"
     drainer.result()
 
