@@ -18,7 +18,9 @@ from typing import Any
 import pytest
 
 if sys.platform == "win32":
-    pytest.skip("AFD may tell what is old by now, which the model does not", allow_module_level=True)
+    pytest.skip(
+        "AFD may tell what is old by now, which the model does not", allow_module_level=True
+    )
 pytest.importorskip("hypothesis")
 
 import netpoll
