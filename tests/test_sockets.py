@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from netpoll import READ, ClosedError, DeadlineExceeded, Poller, socket
+from netpoll import READ, ClosedError, DeadlineExceeded, Poller, _engine, socket
 from support import (
     HAS_GREENLET,
     LONG,
@@ -745,7 +745,7 @@ def test_wrong_arguments_are_refused(pair: Any) -> None:
     ):
         with pytest.raises((TypeError, BufferError)):
             call()
-    with pytest.raises(RuntimeError if os.environ.get("NETPOLL_PURE") != "1" else AttributeError):
+    with pytest.raises(AttributeError if _engine.PURE_SOCKETS else RuntimeError):
         socket.socket.__new__(socket.socket).recv(1)
 
 

@@ -34,15 +34,15 @@ typedef const void *io_data;
 #endif
 
 enum {
-    SHARED = 64 * 1024, /* reads up to here go through one buffer that all share */
     LARGE = 256 * 1024, /* copying takes longer than to hand the GIL over, from here on */
     MOST = 1 << 30      /* at once: what every system can */
 };
 
-/* Written and read with the GIL held, and no switch in between. */
-#ifdef Py_GIL_DISABLED
-static _Thread_local char shared[SHARED];
-#else
+#ifndef Py_GIL_DISABLED
+/* Reads of up to so many bytes go through one buffer, which is written and read with the GIL held,
+ * and no switch in between.  Without the GIL each thread would need its own, from its first look
+ * at any thread-local variable on. */
+enum { SHARED = 64 * 1024 };
 static char shared[SHARED];
 #endif
 
@@ -210,12 +210,14 @@ static Py_ssize_t receive_all(ext_operation *op, char *to, Py_ssize_t n, int fla
     return done;
 }
 
+#ifndef Py_GIL_DISABLED
 /* The wait is over before the shared buffer is written, and nobody else runs before it is read. */
 static PyObject *receive_small(ext_operation *op, Py_ssize_t n, int flags)
 {
     Py_ssize_t got = receive_some(op, shared, n, flags);
     return got < 0 ? NULL : PyBytes_FromStringAndSize(shared, got);
 }
+#endif
 
 static PyObject *receive_large(ext_operation *op, Py_ssize_t n, int flags)
 {
@@ -230,6 +232,15 @@ static PyObject *receive_large(ext_operation *op, Py_ssize_t n, int flags)
         result = PyBytes_FromStringAndSize(start, got);
     Py_DECREF(whole);
     return result;
+}
+
+static PyObject *receive_bytes(ext_operation *op, Py_ssize_t n, int flags)
+{
+#ifndef Py_GIL_DISABLED
+    if (n <= SHARED && !(flags & MSG_WAITALL))
+        return receive_small(op, n, flags);
+#endif
+    return receive_large(op, n, flags);
 }
 
 static bool number_of(PyObject *arg, Py_ssize_t *n)
@@ -278,8 +289,7 @@ static PyObject *sock_recv(PyObject *self, PyObject *const *args, Py_ssize_t n)
     }
     if (ext_begin(&op, f, NP_READ, flags) < 0)
         return NULL;
-    PyObject *result = size <= SHARED && !(flags & MSG_WAITALL) ? receive_small(&op, size, flags)
-                                                                : receive_large(&op, size, flags);
+    PyObject *result = receive_bytes(&op, size, flags);
     ext_end(&op);
     return result;
 }
