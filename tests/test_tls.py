@@ -593,6 +593,15 @@ class OpenSSL:
         self._process.stdin.write(line.encode() + b"\n")
         self._process.stdin.flush()
 
+    def has_heard(self) -> bool:
+        """A command is one only if nothing else is read with it."""
+        import fcntl
+        import termios
+
+        assert self._process.stdin is not None
+        unread = fcntl.ioctl(self._process.stdin, termios.FIONREAD, bytes(4))
+        return not any(unread)
+
     def end(self) -> None:
         assert self._process.stdin is not None
         self._process.kill()
@@ -638,6 +647,7 @@ def _exchange_while_keys_change(stage: Stage, server: Any, client: OpenSSL, comm
         client.say(f"line {number}")
         stage.until(lambda n=number: len(lines) == n + 1, f"line {number}")
         client.say(command)
+        stage.until(client.has_heard, command)
         stage.sleep(0.05)
     client.say("end")
     reader.result()
