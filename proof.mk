@@ -1,7 +1,7 @@
 # make explore    every interleaving of small scenarios of the real core, and planted bugs caught
 # make sanitize   the C tests under thread, address, leak and undefined sanitizers
-# make sanitize-python  the Python suite, without greenlets, under address and undefined sanitizers
-# make faults     system calls and allocations made to fail at the n-th call, for every n
+# make sanitize-python  the Python suite under address and undefined sanitizers; its threads under the thread sanitizer
+# make faults     system calls and allocations made to fail at the n-th call, for every n, in C and in Python
 # make fuzz       random sequences of calls against a reference of the rules (hypothesis)
 # make fuzz-c     the same on the C API, with libFuzzer for FUZZ_SECONDS (needs clang); planted bugs
 # make soak       descriptors, deadlines, forks and signals for SECONDS; everything accounted for
@@ -13,7 +13,7 @@ SECONDS ?= 60
 FUZZ_SECONDS ?= 60
 SANITIZED := -std=c11 -O1 -g -fno-omit-frame-pointer -fno-sanitize-recover=undefined -Icsrc
 
-.PHONY: explore sanitize sanitize-python faults fuzz fuzz-c soak prove
+.PHONY: explore sanitize sanitize-python sanitize-python-memory sanitize-python-threads faults fuzz fuzz-c soak prove
 
 prove: EXPLORE_ARGS := --short
 prove: explore faults sanitize
@@ -30,22 +30,47 @@ sanitize:
 	    RACE_MS=3000 ./build/sanitize/test; \
 	done; done
 
-# greenlet copies slices of the C stack, which AddressSanitizer takes for an overflow, so its tests are
-# left out; leaks are looked for in the C tests, as the interpreter leaves memory behind on purpose.
-ASAN_SUITE := tests/test_[a-f]*.py tests/test_r[e]*.py tests/test_s*.py tests/test_t*.py tests/test_wake.py
-sanitize-python: build
-	rm -rf build/sanitize/py build/sanitize/lib
+# Only our module is instrumented.  greenlet copies slices of the C stack, which AddressSanitizer would
+# take for an overflow if it guarded the stack; so here it guards the heap and the globals.  Leaks are looked
+# for in the C tests, as the interpreter leaves memory behind on purpose.  Left out: tests of what is not our
+# module, and those that leave a process less address space than the sanitizer's shadow takes.
+SANITIZED_SUITE := tests --ignore tests/drivers --ignore tests/dropin --ignore tests/windows --ignore tests/fuzz/test_c.py \
+    --ignore tests/test_docs.py --ignore tests/test_packaging.py --ignore tests/test_benchmarks.py
+SANITIZED_TESTS := -k 'not memory_to_spare'
+# ThreadSanitizer cannot follow greenlets, which change the stack under it, nor a fork beside threads.
+TSAN_SUITE := $(patsubst %,tests/test_%.py,closing deadlines readiness second_waiter tokens wake stale_events many \
+    rules go_close go_fdmutex go_os_timeout go_timeout nesting sockets hostile_peers)
+TSAN_TESTS := -k 'not greenlet and not fork and not hub'
+
+# $(1): address,undefined or thread; $(2): flags; $(3): a folder before ours on Python's path; $(4): libraries;
+# $(5): tests.  Without random addresses, where older sanitizers find no room for their shadows.
+define sanitized_python
+	rm -rf build/sanitize/py build/sanitize/lib build/sanitize/report*
+	CFLAGS="$(SANITIZED) -fsanitize=$(1) $(2)" LDFLAGS="-fsanitize=$(1)" \
+	    $(PY) setup.py -q build --build-base build/sanitize/py --build-lib build/sanitize/lib
+	export PYTHONPATH=$(3)build/sanitize/lib PYTHONMALLOC=malloc LD_PRELOAD="$(4)" \
+	    ASAN_OPTIONS=detect_leaks=0:log_path=$(CURDIR)/build/sanitize/report \
+	    TSAN_OPTIONS=die_after_fork=0:suppressions=$(CURDIR)/tests/tsan.supp:log_path=$(CURDIR)/build/sanitize/report; \
+	$(PY) -c 'from netpoll import _core; assert "sanitize/lib" in _core.__file__' && \
+	    setarch -R $(PY) -m pytest -q -p no:cacheprovider $(5)
+	@! cat build/sanitize/report* 2>/dev/null
+endef
+library = $(shell $(CC) -print-file-name=lib$(1).so)
+
+sanitize-python: sanitize-python-memory sanitize-python-threads
+
+sanitize-python-memory: build
+	$(call sanitized_python,address$(comma)undefined,--param asan-stack=0,,$(call library,asan) $(call library,ubsan),\
+	    $(SANITIZED_SUITE) $(SANITIZED_TESTS))
+
+sanitize-python-threads: build
 	mkdir -p build/sanitize/without
 	echo 'raise ImportError' > build/sanitize/without/greenlet.py
-	CFLAGS="$(SANITIZED) -fsanitize=address,undefined" LDFLAGS="-fsanitize=address,undefined" \
-	    $(PY) setup.py -q build --build-base build/sanitize/py --build-lib build/sanitize/lib
-	PYTHONPATH=build/sanitize/without:build/sanitize/lib PYTHONMALLOC=malloc \
-	    ASAN_OPTIONS=detect_leaks=0:log_path=build/sanitize/report \
-	    LD_PRELOAD="$$($(CC) -print-file-name=libasan.so) $$($(CC) -print-file-name=libubsan.so)" \
-	    $(PY) -m pytest -q -p no:cacheprovider $(ASAN_SUITE)
+	$(call sanitized_python,thread,,build/sanitize/without:,$(call library,tsan),$(TSAN_SUITE) $(TSAN_TESTS))
+comma := ,
 
-faults:
-	$(PYTHON) tests/faults/faults.py
+faults: build
+	$(PY) tests/faults/faults.py
 
 fuzz: build
 	FUZZ_EXAMPLES=2000 $(PY) -m pytest -q --timeout 1800 tests/fuzz

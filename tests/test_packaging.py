@@ -13,7 +13,9 @@ from pathlib import Path
 
 import netpoll
 import pytest
+from netpoll import _core
 from netpoll._core import ffi, lib
+from support import needs_linux
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -43,6 +45,18 @@ def test_the_binding_has_every_constant_of_the_header() -> None:
 def test_a_batch_of_statistics_is_named_as_in_the_header() -> None:
     names = [name for name, _ in ffi.typeof("np_stats").fields]
     assert names == list(netpoll.PollerStats.__dataclass_fields__)
+
+
+@needs_linux
+@pytest.mark.skipif(shutil.which("readelf") is None, reason="there is no readelf")
+def test_the_module_is_hardened() -> None:
+    """Relocations read-only and bound at load time, no executable stack, a guard on the stack."""
+    command = ["readelf", "--wide", "--dynamic", "--program-headers", "--dyn-syms", _core.__file__]
+    said = subprocess.run(command, text=True, capture_output=True, check=True).stdout
+    assert "GNU_RELRO" in said
+    assert "BIND_NOW" in said
+    assert "__stack_chk_fail" in said
+    assert re.search(r"GNU_STACK .* RW +0x", said)
 
 
 def run(code: str, cwd: Path) -> str:

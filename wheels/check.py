@@ -6,7 +6,8 @@ For each platform of the table there must be one wheel, and in it:
 
     the archive     complete, its hashes right, its tags those of the name, no path of this machine
     the stable ABI  abi3audit: no symbol that CPython 3.10 has not
-    Linux           auditwheel's verdict is the tag; relocations read-only, no executable stack
+    Linux           auditwheel's verdict is the tag; relocations read-only, no executable stack, a
+                    guard on the stack
     macOS           processor and oldest system of the tag; libSystem alone; signed where needed
     Windows         processor of the tag; nothing but python3.dll and the system; random addresses
 
@@ -116,6 +117,8 @@ def check_linux(platform: Platform, wheel: Path, module: lief.ELF.Binary) -> str
     expect(module.get(lief.ELF.Segment.TYPE.GNU_RELRO), "no read-only relocations")
     stack = module.get(lief.ELF.Segment.TYPE.GNU_STACK)
     expect(stack and not stack.has(lief.ELF.Segment.FLAGS.X), "an executable stack")
+    imported = {str(symbol.name) for symbol in module.imported_symbols}
+    expect("__stack_chk_fail" in imported, "no guard on the stack")
     expect(not module.has(lief.ELF.DynamicEntry.TAG.RUNPATH), "a search path")
     return f"auditwheel: {verdict}"
 
