@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from netpoll import READ, WRITE, DeadlineExceeded, PollDesc, _engine
 from netpoll import socket as netpoll_socket
-from support import LONG, Sockets, Stage, drain
+from support import LONG, Sockets, Stage
 
 pytestmark = pytest.mark.rule(16)
 
@@ -100,7 +100,6 @@ SOCKET_OPERATIONS: dict[str, Callable[[Any, Any], object]] = {
     "recv, with room for much": lambda a, b: (b.send(b"x"), a.recv(1 << 20)),
     "recv_into, with room for much": lambda a, b: (b.send(b"x"), a.recv_into(bytearray(1 << 20))),
     "sendall": lambda a, b: (b.sendall(b"xyz"), a.recv(10)),
-    "sendall of much": lambda a, b: (b.sendall(bytes(1 << 18)), drain(a.fileno())),
     "set_deadline": lambda a, _: a.set_deadline(100),
 }
 
