@@ -616,7 +616,7 @@ class OpenSSL:
 def test_new_keys_under_a_reader_and_a_writer(
     stage: Stage, server_context: Any, option: str, command: str
 ) -> None:
-    """The other side asks for new keys while one waits to read and one writes."""
+    """The other side asks for new keys while one waits to read and, in TLS 1.3, one writes."""
     server_context.options |= ALLOW_RENEGOTIATION
     with socket.create_server(("127.0.0.1", 0)) as listener:
         accepted = stage.spawn(lambda: wrap_server(server_context, listener.accept()[0]))
@@ -642,16 +642,21 @@ def _exchange_while_keys_change(stage: Stage, server: Any, client: OpenSSL, comm
             stage.sleep(0.005)
 
     reader = stage.spawn(read)
-    writer = stage.spawn(write)
+    # Not in a renegotiation: the client takes data that was under way when it asked for one, unless
+    # it happens to be reading, for an unexpected message, and ends the connection.
+    writers = [stage.spawn(write)] if command == "K" else []
     for number in range(5):
         client.say(f"line {number}")
-        stage.until(lambda n=number: len(lines) == n + 1, f"line {number}")
+        stage.until(lambda n=number: reader.done or len(lines) == n + 1, f"line {number}")
+        if reader.done:
+            break
         client.say(command)
         stage.until(client.has_heard, command)
         stage.sleep(0.05)
     client.say("end")
     reader.result()
-    writer.result()
+    for writer in writers:
+        writer.result()
     assert lines == [*(b"line %d\n" % number for number in range(5)), b"end\n"]
 
 
