@@ -47,6 +47,9 @@ BACKENDS = ("epoll", "kqueue", "iocp", "poll")
 PUBLIC_HEADERS = ("csrc/netpoll.h", "csrc/netpoll_iocp.h", "python/ext/netpoll_api.h")
 POSIX_ONLY = ("posixfd", "alone")  # files for Windows only are named *_win32.c
 
+# Addresses resolved at load time and read-only from then on; no executable stack.
+LINUX_LINK = ["-Wl,-z,relro", "-Wl,-z,now", "-Wl,-z,noexecstack"]
+
 # For the engine in Python: what the core gives lands in a box that gives it back, so nothing is
 # lost if memory runs out, or a signal handler raises, before an object of Python's holds it.
 BOXES = "void unref_boxed_desc(np_desc **box);"
@@ -117,9 +120,7 @@ def headers() -> list[str]:
 
 
 def link_arguments() -> list[str]:
-    """On Linux: what is relocated is read-only afterwards, and nothing on the stack is code."""
-    hardened = ["-Wl,-z,relro", "-Wl,-z,now", "-Wl,-z,noexecstack"]
-    return [] if WINDOWS else ["-pthread", *(hardened if sys.platform == "linux" else [])]
+    return [] if WINDOWS else ["-pthread", *(LINUX_LINK if sys.platform == "linux" else [])]
 
 
 def macros() -> list[tuple[str, str | None]]:

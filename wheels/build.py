@@ -22,8 +22,6 @@ from platforms import WITH_WHEELS, Platform, named
 WORK = zig.ROOT / "build" / "wheels"
 EXT_FLAGS = ["-Wall", "-Wextra", "-Werror"]
 
-#: Addresses resolved at load time and read-only from then on; no executable stack.
-LINUX_LINK = ["-Wl,-z,relro", "-Wl,-z,now", "-Wl,-z,noexecstack"]
 WINDOWS_LINK = ["-Wl,--dynamicbase", "-Wl,--nxcompat"]
 
 
@@ -78,7 +76,9 @@ def link_module(platform: Platform, objects: list[Path], out: Path) -> Path:
     elif platform.macos:
         more = ["-undefined", "dynamic_lookup", f"-Wl,-install_name,@rpath/{module.name}"]
     else:
-        more = [*LINUX_LINK, *(musl_stub(platform, out) if platform.musl else ["-pthread"])]
+        with zig.build_script(platform) as script:
+            hardened = script["LINUX_LINK"]
+        more = [*hardened, *(musl_stub(platform, out) if platform.musl else ["-pthread"])]
     zig.cc(
         platform, "-shared", "-s", *objects, *more, *zig.system_libraries(platform), "-o", module
     )

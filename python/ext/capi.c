@@ -1,6 +1,7 @@
 /* netpoll._C_API: the table of netpoll_api.h, in a capsule. */
 #include "capi.h"
 
+#include "gil.h"
 #include "netpoll_api.h"
 #include "turns.h"
 

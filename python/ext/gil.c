@@ -6,7 +6,7 @@
  * switch interval (5 ms) only.  So a send gives it back unless, lately, it took that long to come
  * again; and then keeps it for twenty times as long as it took: finding out costs a twentieth.
  */
-#include "capi.h"
+#include "gil.h"
 
 #include <errno.h>
 
@@ -19,37 +19,44 @@ enum { PATIENCE = 20, SLOW_NS = 4000000 };
 /* Calls of the calling thread that began without the GIL: it has none to give back. */
 static _Thread_local int without_gil;
 
-/* An instant of np_now, or 0: until then the GIL is taken to be slow to come back. */
-static int64_t slow_until;
-
-static void note_how_long(int64_t since)
-{
-    int64_t now = np_now();
-    if (now - since > SLOW_NS)
-        slow_until = now + (now - since) * PATIENCE;
-}
+#ifdef Py_GIL_DISABLED
 
 bool ext_gil_is_quick(void)
 {
-#ifdef Py_GIL_DISABLED
     return false; /* there is nothing to give back */
+}
+
+static void take(PyThreadState *state)
+{
+    PyEval_RestoreThread(state);
+}
+
 #else
+
+/* An instant of np_now, or 0: until then the GIL is taken to be slow to come back. */
+static int64_t slow_until;
+
+bool ext_gil_is_quick(void)
+{
     if (slow_until && np_now() >= slow_until)
         slow_until = 0;
     return slow_until == 0;
-#endif
-}
-
-void *ext_give_gil_back(void)
-{
-    return without_gil ? NULL : PyEval_SaveThread();
 }
 
 static void take(PyThreadState *state)
 {
     int64_t start = np_now();
     PyEval_RestoreThread(state);
-    note_how_long(start);
+    int64_t now = np_now();
+    if (now - start > SLOW_NS)
+        slow_until = now + (now - start) * PATIENCE;
+}
+
+#endif
+
+void *ext_give_gil_back(void)
+{
+    return without_gil ? NULL : PyEval_SaveThread();
 }
 
 /* The error of the call before it outlives it. */

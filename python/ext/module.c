@@ -6,6 +6,7 @@
  * extensions. */
 #include "capi.h"
 #include "fd.h"
+#include "gil.h"
 
 PyObject *np_cffi_init_core(void);
 PyMODINIT_FUNC PyInit__core(void);

@@ -10,9 +10,9 @@
  * events (np_short_is_drained), and messages at which a read of a UNIX stream stops (doubt.h).
  *
  * Nothing large is on the stack while somebody waits: a greenlet's stack is copied. */
-#include "capi.h"
 #include "docs_made.h"
 #include "fd.h"
+#include "gil.h"
 
 #include <errno.h>
 #include <string.h>

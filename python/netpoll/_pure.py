@@ -387,11 +387,10 @@ class DescBase:
         self._check(mode)
         tokens = self._poller._tokens
         tokens[key] = token
-        self._notes[mode] = (key, token)
         if (rc := np_park(self._d, mode, key, flags)) == PARKED:
+            self._notes[mode] = (key, token)
             return True
         del tokens[key]
-        self._notes[mode] = _NO_NOTE
         if rc:
             raise self._error(rc, mode)
         return False

@@ -133,8 +133,7 @@ class _HubThreadWatch(ThreadWatch):
         self._keeps.start(int)
 
     def idle(self) -> None:
-        self._end()
-        self.poller.wake()
+        self._end_if_idle()
 
     def _end(self) -> None:
         super()._end()

@@ -209,7 +209,7 @@ class _ThreadNest(Nest):
         return [watch.fd for watch in self._watches.values() if isinstance(watch, FdWatch)]
 
     def enter(self, poller: Poller) -> None:
-        if has_descriptor(poller):  # else we nap
+        if poller in self._watches or has_descriptor(poller):  # else we nap
             super().enter(poller)
 
     def _watch(self, poller: Poller) -> Watch:
