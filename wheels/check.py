@@ -117,8 +117,9 @@ def check_linux(platform: Platform, wheel: Path, module: lief.ELF.Binary) -> str
     expect(module.get(lief.ELF.Segment.TYPE.GNU_RELRO), "no read-only relocations")
     stack = module.get(lief.ELF.Segment.TYPE.GNU_STACK)
     expect(stack and not stack.has(lief.ELF.Segment.FLAGS.X), "an executable stack")
-    imported = {str(symbol.name) for symbol in module.imported_symbols}
-    expect("__stack_chk_fail" in imported, "no guard on the stack")
+    # Not imported_symbols, which wants a type: one that is linked without a libc has none.
+    undefined = {str(symbol.name) for symbol in module.dynamic_symbols if symbol.shndx == 0}
+    expect("__stack_chk_fail" in undefined, "no guard on the stack")
     expect(not module.has(lief.ELF.DynamicEntry.TAG.RUNPATH), "a search path")
     return f"auditwheel: {verdict}"
 
