@@ -1,14 +1,18 @@
 # ruff: noqa: E501  (the core's lines are quoted as they stand)
 """Bugs to plant, one at a time: each undoes one safeguard of the core.
 
-A check that cannot fail proves nothing.  The explorer's build applies each of these to a copy of
-csrc/, and `make explore` fails unless every one is caught.  A text that is not found exactly once
+A check that cannot fail proves nothing.  `Bug.plant` applies one to a copy of csrc/, and
+`make explore` fails unless every one is caught.  A text that is not found exactly once
 is an error, so the list cannot fall behind the core unnoticed.
 """
 
 from __future__ import annotations
 
+import shutil
+from pathlib import Path
 from typing import NamedTuple
+
+CSRC = Path(__file__).resolve().parents[2] / "csrc"
 
 
 class Bug(NamedTuple):
@@ -16,6 +20,18 @@ class Bug(NamedTuple):
     what: str
     near: str  # a scenario to try first
     changes: tuple[tuple[str, str, str], ...]  # file, text, what takes its place
+
+    def plant(self, csrc: Path) -> None:
+        """Make a copy of the core with the bug in it."""
+        shutil.copytree(CSRC, csrc)
+        for file, text, instead in self.changes:
+            path = csrc / file
+            source = path.read_text(encoding="utf-8")
+            if source.count(text) != 1:
+                raise SystemExit(
+                    f"bug {self.name}: found {source.count(text)} times in {file}: {text!r}"
+                )
+            path.write_text(source.replace(text, instead), encoding="utf-8")
 
 
 BUGS = (

@@ -22,11 +22,10 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from bugs import BUGS, Bug
+from bugs import BUGS, CSRC, Bug
 
 ROOT = Path(__file__).absolute().parents[2]
 HERE = ROOT / "tests" / "explore"
-CSRC = ROOT / "csrc"
 BUILD = ROOT / "build" / "explore"
 
 OURS = ("engine", "sim", "kernel", "kqueue", "scenarios", "users", "fork_whole")
@@ -113,15 +112,7 @@ def build(name: str, csrc: Path, only: Iterable[str] | None = None) -> Path:
 def plant(bug: Bug) -> Path:
     csrc = BUILD / "bugs" / bug.name / "csrc"
     shutil.rmtree(csrc, ignore_errors=True)
-    shutil.copytree(CSRC, csrc)
-    for file, text, instead in bug.changes:
-        path = csrc / file
-        source = path.read_text(encoding="utf-8")
-        if source.count(text) != 1:
-            raise SystemExit(
-                f"bug {bug.name}: found {source.count(text)} times in {file}: {text!r}"
-            )
-        path.write_text(source.replace(text, instead), encoding="utf-8")
+    bug.plant(csrc)
     changed = {file.removesuffix(".c") for file, _, _ in bug.changes}
     if any(file.endswith(".h") for file in changed):
         return build(f"bugs/{bug.name}", csrc)

@@ -23,11 +23,10 @@ from pathlib import Path
 ROOT = Path(__file__).absolute().parents[2]
 HERE = ROOT / "tests" / "fuzz"
 CORPUS = HERE / "corpus"
-CSRC = ROOT / "csrc"
 BUILD = ROOT / "build" / "fuzz"
 
 sys.path.insert(0, str(ROOT / "tests" / "explore"))
-from bugs import BUGS, Bug  # noqa: E402
+from bugs import BUGS, CSRC, Bug  # noqa: E402
 
 #: calls.c has a clock of its own.
 LEFT_OUT = ("clock", "backend_kqueue", "backend_iocp")
@@ -92,23 +91,12 @@ def replay(program: Path, sequences: int, seed: int = 1) -> subprocess.Completed
 # --- planted bugs ---------------------------------------------------------------------------------
 
 
-def plant(bug: Bug, folder: Path) -> Path:
-    csrc = folder / "csrc"
-    shutil.copytree(CSRC, csrc)
-    for file, text, instead in bug.changes:
-        path = csrc / file
-        source = path.read_text(encoding="utf-8")
-        if source.count(text) != 1:
-            raise SystemExit(f"bug {bug.name}: {file} has changed")
-        path.write_text(source.replace(text, instead), encoding="utf-8")
-    return csrc
-
-
 def verdict(bug: Bug, sequences: int) -> str | None:
     """What the run with the bug said, or None."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        program = build_replay(folder, plant(bug, folder), ["-Wno-error", "-O0"])
+        bug.plant(folder / "csrc")
+        program = build_replay(folder, folder / "csrc", ["-Wno-error", "-O0"])
         done = replay(program, sequences)
     if done.returncode == 0:
         return None
