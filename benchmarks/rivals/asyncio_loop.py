@@ -63,8 +63,8 @@ def socks(loop: asyncio.AbstractEventLoop, pairs: list[Pair], deadline: bool) ->
         while not gate.everybody_is_here:
             await asyncio.sleep(0.005)
         seconds = [second.fileno() for _, second in pairs]
-        start = perf_counter()
         let_in(seconds)
+        start = perf_counter()
         await asyncio.gather(*playing)
         elapsed = perf_counter() - start
         gate.check()

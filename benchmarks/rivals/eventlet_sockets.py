@@ -44,8 +44,8 @@ def ping_pong(pairs: int, kind: str = "unix", idle: int = 0, deadline: bool = Fa
         while not gate.everybody_is_here:
             eventlet.sleep(0.005)
         seconds = [second.fileno() for _, second in ends]
-        start = perf_counter()
         let_in(seconds)
+        start = perf_counter()
         for player in playing:
             player.wait()
         elapsed = perf_counter() - start

@@ -50,8 +50,8 @@ def play(ends: list, spawn_player: object, gate: Gate) -> float:
     while not gate.everybody_is_here:
         gevent.sleep(0.005)
     seconds = [second.fileno() for _, second in ends]
-    start = perf_counter()
     let_in(seconds)
+    start = perf_counter()
     gevent.joinall(playing)
     elapsed = perf_counter() - start
     gate.check()

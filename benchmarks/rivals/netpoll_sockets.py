@@ -64,8 +64,8 @@ def ping_pong(
         while not gate.everybody_is_here:
             green.sleep(0.005)
         seconds = [second.fileno() for _, second in ends]
-        start = perf_counter()
         let_in(seconds)
+        start = perf_counter()
         for player in playing:
             player.join()
         elapsed = perf_counter() - start

@@ -53,8 +53,8 @@ def ping_pong(pairs: int, kind: str = "unix", idle: int = 0, deadline: bool = Fa
                 while not gate.everybody_is_here:
                     await trio.sleep(0.005)
                 seconds = [second.fileno() for _, second in ends]
-                start = perf_counter()
                 let_in(seconds)
+                start = perf_counter()
             elapsed = perf_counter() - start
             idle_nursery.cancel_scope.cancel()
         gate.check()
