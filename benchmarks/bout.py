@@ -8,9 +8,11 @@ import socket
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
-from time import process_time
+from time import perf_counter, process_time
 
 from .spinner import Spinner
+
+PATIENCE = 5.0  # seconds that a run may take at most, where little of it is what is measured
 
 
 @dataclass(frozen=True)
@@ -45,19 +47,19 @@ def listening() -> socket.socket:
 def measured(bout: Bout, target: float, spinner: Spinner | None = None) -> dict[str, float]:
     """Repeat a bout until it takes about `target` seconds: an operation's seconds, how many.
 
-    What ran before the last repetition was the warm-up; `all` counts it too. Garbage is collected
+    Where little of its time is what is measured, `PATIENCE` ends it. What ran before the last repetition was the warm-up; `all` counts it too. Garbage is collected
     before and not meanwhile, as timeit has it: a collection belongs to nobody.
     """
     gc.collect()
     gc.disable()
     with spinner or nullcontext():
         times = done = 1
-        elapsed, cpu = timed(bout, times)
-        while elapsed < target * 0.7:
-            times = next_try(times, elapsed, target)
+        elapsed, whole, cpu = timed(bout, times)
+        while elapsed < target * 0.7 and whole < PATIENCE * 0.7:
+            times = next_try(times, elapsed, whole, target)
             if spinner is not None:
                 spinner.mark()
-            elapsed, cpu = timed(bout, times)
+            elapsed, whole, cpu = timed(bout, times)
             done += times
         operations = times * bout.operations
         values = {
@@ -71,13 +73,14 @@ def measured(bout: Bout, target: float, spinner: Spinner | None = None) -> dict[
     return {name: float(value) for name, value in values.items()}
 
 
-def timed(bout: Bout, times: int) -> tuple[float, float]:
-    """The seconds that it took, and those of the processor, clearing away included."""
-    start = process_time()
+def timed(bout: Bout, times: int) -> tuple[float, float, float]:
+    """The seconds that it took, all in all too, and those of the processor."""
+    start, start_cpu = perf_counter(), process_time()
     elapsed = bout.run(times)
-    return elapsed, process_time() - start
+    return elapsed, perf_counter() - start, process_time() - start_cpu
 
 
-def next_try(times: int, elapsed: float, target: float) -> int:
+def next_try(times: int, elapsed: float, whole: float, target: float) -> int:
     """How often to do it in the hope of reaching the target; ten times as often at most."""
-    return max(times + 1, math.ceil(times * min(10.0, 1.05 * target / max(elapsed, 1e-9))))
+    more = min(10.0, 1.05 * target / max(elapsed, 1e-9), PATIENCE / max(whole, 1e-9))
+    return max(times + 1, math.ceil(times * more))

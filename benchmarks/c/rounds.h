@@ -25,6 +25,9 @@ typedef struct workload {
 
 static int operations = 1; /* of one time; set by setup */
 
+/* So many seconds a run may take at most, where little of it is what is measured. */
+static const double PATIENCE = 5;
+
 static inline double seconds(void)
 {
     struct timespec now;
@@ -114,16 +117,25 @@ static inline int take_byte(int fd)
     return n == 1;
 }
 
-/* As measured() in bout.py: repeat it until it takes about `target` seconds; what came before was
- * the warm-up. */
+/* As next_try() in bout.py. */
+static inline int next_try(int times, double elapsed, double whole, double target)
+{
+    double more = 1.05 * target / (elapsed > 1e-9 ? elapsed : 1e-9);
+    double most = PATIENCE / (whole > 1e-9 ? whole : 1e-9);
+    more = more < 10 ? more : 10;
+    int next = (int)(times * (more < most ? more : most)) + 1;
+    return next > times ? next : times + 1;
+}
+
+/* As measured() in bout.py: repeat it until it takes about `target` seconds, or PATIENCE with what
+ * is not measured; what came before was the warm-up. */
 static inline void measure(const workload *w, double target)
 {
     int times = 1, all = 1;
-    double cpu = cpu_seconds(), elapsed = w->run(times);
-    while (elapsed < target * 0.7) {
-        double more = 1.05 * target / (elapsed > 1e-9 ? elapsed : 1e-9);
-        int next = (int)(times * (more < 10 ? more : 10)) + 1;
-        times = next > times ? next : times + 1;
+    double start = seconds(), cpu = cpu_seconds(), elapsed = w->run(times);
+    for (double whole; elapsed < target * 0.7 && (whole = seconds() - start) < PATIENCE * 0.7;) {
+        times = next_try(times, elapsed, whole, target);
+        start = seconds();
         cpu = cpu_seconds();
         elapsed = w->run(times);
         all += times;
