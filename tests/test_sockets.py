@@ -9,6 +9,7 @@ import io
 import os
 import socket as standard
 import threading
+import tracemalloc
 from collections.abc import Iterator
 from typing import Any
 
@@ -101,6 +102,39 @@ def test_all_sizes_arrive(stage: Stage, pair: Any) -> None:
 
         assert stage.spawn(whole).result() == data
         sender.result()
+
+
+def test_reads_that_filled_their_buffer_are_followed_by_any(stage: Stage, pair: Any) -> None:
+    """After one that did, the next goes straight into its result: sizes up and down again."""
+    a, b = pair
+    for size in (65536, 65536, 10, 4096, 4096, 1, 65536, 100):
+        data = os.urandom(size)
+        reader = stage.spawn(a.recv, size)
+        stage.stays_blocked(reader, seconds=0.005)
+        b.sendall(data)
+        got = reader.result()
+        while len(got) < size:  # TCP may hand it over in parts
+            got += a.recv(size - len(got))
+        assert got == data
+
+
+def test_a_receive_holds_no_room_while_it_waits(stage: Stage, pair: Any) -> None:
+    """A server has thousands of them: after a read that filled its buffer, too."""
+    a, b = pair
+    b.sendall(bytes(65536))
+    a.recv(65536, standard.MSG_WAITALL)
+    tracemalloc.start()
+    try:
+        for size in (65536, BIG):
+            before, _ = tracemalloc.get_traced_memory()
+            reader = stage.spawn(a.recv, size)
+            stage.stays_blocked(reader, seconds=0.02)
+            during, _ = tracemalloc.get_traced_memory()
+            b.send(b"x")
+            assert reader.result() == b"x"
+            assert during - before < 60000
+    finally:
+        tracemalloc.stop()
 
 
 def test_waitall_waits_for_all(stage: Stage, pair: Any) -> None:

@@ -23,6 +23,7 @@ typedef struct FdObject {
     int64_t bound[2]; /* what the deadline of desc is set to */
     np_bell *bell[2]; /* of a thread that waits by itself */
     bool drained[2];  /* the last read or write was short: to try again can only fail */
+    bool filled;      /* the last read filled a buffer of some size: so may the next */
 
     bool again[2]; /* by mode: who waits is to try once more; anybody's to set, under the mutex */
     EXT_SHARED(int64_t) deadline[2]; /* anybody's to set, who then tells the one who waits */
@@ -48,6 +49,9 @@ void ext_end(ext_operation *op); /* an exception that is set stays */
 
 int ext_refuse(const ext_operation *op); /* with the exception for it; 0 if all is well */
 
+/* Wait until the mode is ready, or perhaps is. */
+int ext_block(ext_operation *op);
+
 /* May it go on?  Before each try. */
 static inline int ext_check(const ext_operation *op)
 {
@@ -69,14 +73,24 @@ static inline bool ext_worth_trying(const ext_operation *op)
     return worth;
 }
 
+/* Wait until a try is worth while. */
+static inline int ext_until_worth_trying(ext_operation *op)
+{
+    for (;;) {
+        if (ext_check(op) < 0)
+            return -1;
+        if (ext_worth_trying(op))
+            return 0;
+        if (ext_block(op) < 0)
+            return -1;
+    }
+}
+
 /* Before a try: what was remembered is forgotten, since the try will tell. */
 void ext_forget(FdObject *f, int mode);
 
 /* The system call failed, and errno tells why: -1, or try again, after a wait if there was need. */
 int ext_failed(ext_operation *op);
-
-/* Wait until the mode is ready, or perhaps is. */
-int ext_block(ext_operation *op);
 
 /* An operation of Python's, called until it does not raise BlockingIOError any more.  ask: what it
  * does is a system call, so the kernel can tell if it would wait; TLS has a buffer of its own. */

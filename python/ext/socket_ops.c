@@ -35,13 +35,14 @@ typedef const void *io_data;
 
 enum {
     LARGE = 256 * 1024, /* copying takes longer than to hand the GIL over, from here on */
+    WORTH = 4 * 1024,   /* copying takes longer than to make an object for nothing, from here on */
     MOST = 1 << 30      /* at once: what every system can */
 };
 
 #ifndef Py_GIL_DISABLED
 /* Reads of up to so many bytes go through one buffer, which is written and read with the GIL held,
- * and no switch in between.  Without the GIL each thread would need its own, from its first look
- * at any thread-local variable on. */
+ * and no switch in between, unless the last one filled its own.  Without the GIL each thread would
+ * need its own, from its first look at any thread-local variable on. */
 enum { SHARED = 64 * 1024 };
 static char shared[SHARED];
 #endif
@@ -155,6 +156,7 @@ static Py_ssize_t receive(FdObject *f, char *to, Py_ssize_t n, int flags)
         ext_take_gil(state);
     }
     f->drained[0] = f->stream && got > 0 && got < n && flags == 0;
+    f->filled = got == n && n >= WORTH;
     return got;
 }
 
@@ -181,17 +183,13 @@ static Py_ssize_t transmit(FdObject *f, const char *from, Py_ssize_t n, int flag
 static Py_ssize_t receive_some(ext_operation *op, char *to, Py_ssize_t n, int flags)
 {
     for (;;) {
-        if (ext_check(op) < 0)
+        if (ext_until_worth_trying(op) < 0)
             return -1;
-        if (ext_worth_trying(op)) {
-            Py_ssize_t got = receive(op->fd, to, n, flags);
-            if (got >= 0)
-                return got;
-            if (ext_failed(op) < 0)
-                return -1;
-        } else if (ext_block(op) < 0) {
+        Py_ssize_t got = receive(op->fd, to, n, flags);
+        if (got >= 0)
+            return got;
+        if (ext_failed(op) < 0)
             return -1;
-        }
     }
 }
 
@@ -219,25 +217,66 @@ static PyObject *receive_small(ext_operation *op, Py_ssize_t n, int flags)
 }
 #endif
 
-static PyObject *receive_large(ext_operation *op, Py_ssize_t n, int flags)
+/* The first bytes of a result that is the caller's; a reference is taken. */
+static PyObject *cut(PyObject *whole, Py_ssize_t n, Py_ssize_t got)
 {
-    PyObject *result = NULL, *whole = PyBytes_FromStringAndSize(NULL, n);
-    if (!whole)
-        return NULL;
-    char *start = PyBytes_AsString(whole);
-    Py_ssize_t got = receive_all(op, start, n, flags);
     if (got == n)
         return whole;
-    if (got >= 0)
-        result = PyBytes_FromStringAndSize(start, got);
+    PyObject *result = PyBytes_FromStringAndSize(PyBytes_AsString(whole), got);
     Py_DECREF(whole);
     return result;
 }
 
+/* The error of the try before it outlives it. */
+static void drop(PyObject *whole)
+{
+#ifdef _WIN32
+    int error = WSAGetLastError();
+    Py_DECREF(whole);
+    WSASetLastError(error);
+#else
+    int error = errno;
+    Py_DECREF(whole);
+    errno = error;
+#endif
+}
+
+/* Straight into the result: made for each try, so that nothing large is held through a wait. */
+static PyObject *receive_large(ext_operation *op, Py_ssize_t n, int flags)
+{
+    for (;;) {
+        if (ext_until_worth_trying(op) < 0)
+            return NULL;
+        PyObject *whole = PyBytes_FromStringAndSize(NULL, n);
+        if (!whole)
+            return NULL;
+        Py_ssize_t got = receive(op->fd, PyBytes_AsString(whole), n, flags);
+        if (got >= 0)
+            return cut(whole, n, got);
+        drop(whole);
+        if (ext_failed(op) < 0)
+            return NULL;
+    }
+}
+
+static PyObject *receive_whole(ext_operation *op, Py_ssize_t n, int flags)
+{
+    PyObject *whole = PyBytes_FromStringAndSize(NULL, n);
+    if (!whole)
+        return NULL;
+    Py_ssize_t got = receive_all(op, PyBytes_AsString(whole), n, flags);
+    if (got >= 0)
+        return cut(whole, n, got);
+    Py_DECREF(whole);
+    return NULL;
+}
+
 static PyObject *receive_bytes(ext_operation *op, Py_ssize_t n, int flags)
 {
+    if (flags & MSG_WAITALL)
+        return receive_whole(op, n, flags);
 #ifndef Py_GIL_DISABLED
-    if (n <= SHARED && !(flags & MSG_WAITALL))
+    if (n <= SHARED && !op->fd->filled)
         return receive_small(op, n, flags);
 #endif
     return receive_large(op, n, flags);
@@ -335,17 +374,13 @@ static PyObject *sock_recv_into(PyObject *self, PyObject *const *args, Py_ssize_
 static Py_ssize_t send_some(ext_operation *op, const char *from, Py_ssize_t n, int flags)
 {
     for (;;) {
-        if (ext_check(op) < 0)
+        if (ext_until_worth_trying(op) < 0)
             return -1;
-        if (ext_worth_trying(op)) {
-            Py_ssize_t sent = transmit(op->fd, from, n, flags);
-            if (sent >= 0)
-                return sent;
-            if (ext_failed(op) < 0)
-                return -1;
-        } else if (ext_block(op) < 0) {
+        Py_ssize_t sent = transmit(op->fd, from, n, flags);
+        if (sent >= 0)
+            return sent;
+        if (ext_failed(op) < 0)
             return -1;
-        }
     }
 }
 
