@@ -47,8 +47,9 @@ def listening() -> socket.socket:
 def measured(bout: Bout, target: float, spinner: Spinner | None = None) -> dict[str, float]:
     """Repeat a bout until it takes about `target` seconds: an operation's seconds, how many.
 
-    Where little of its time is what is measured, `PATIENCE` ends it. What ran before the last repetition was the warm-up; `all` counts it too. Garbage is collected
-    before and not meanwhile, as timeit has it: a collection belongs to nobody.
+    Where little of its time is what is measured, `PATIENCE` ends it. What ran before the last
+    repetition was the warm-up; `all` counts it too. Garbage is collected before and not meanwhile,
+    as timeit has it: a collection belongs to nobody.
     """
     gc.collect()
     gc.disable()

@@ -53,8 +53,9 @@ def tcp_pairs(count: int) -> list[Pair]:
 def let_in(seconds: Sequence[int]) -> None:
     """Write a byte to each second end of a pair: the first ends become readable.
 
-    Where nobody else runs meanwhile, the clock starts afterwards: each write gives the interpreter's
-    lock up, which beside a thread that computes costs a switch interval, and is nobody's speed.
+    Where nobody else runs meanwhile, the clock starts afterwards: each write gives up the
+    interpreter's lock, which beside a thread that computes costs a switch interval, and is nobody's
+    speed.
     """
     for fd in seconds:
         os.write(fd, b"x")

@@ -45,9 +45,9 @@ TABLES = [
         5,
         "Half of the peak is half of each server's own; there messages are sent at random instants "
         "(Poisson) and latencies count from when they were due. The usual p99 is the median of "
-        "those of each tenth of a second: it leaves out that the virtual machine is stopped now and "
-        "then, which p99 and p99.9 of a whole second are made of, for C on epoll as for all. The "
-        "last column is how much of its core the load took at peak.",
+        "those of each tenth of a second: it leaves out that the virtual machine is stopped now "
+        "and then, which p99 and p99.9 of a whole second are made of, for C on epoll as for all. "
+        "The last column is how much of its core the load took at peak.",
     )
     for size in SIZES
 ]
