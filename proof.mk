@@ -1,6 +1,8 @@
 # make explore    every interleaving of small scenarios of the real core, and planted bugs caught
-# make sanitize   the C tests under thread, address, leak and undefined sanitizers
-# make sanitize-python  the Python suite under address and undefined sanitizers; its threads under the thread sanitizer
+# make sanitize   all of these:
+# make sanitize-c         the C tests under thread, address, leak and undefined sanitizers
+# make sanitize-valgrind  the C tests under valgrind's memcheck, which knows what was never written
+# make sanitize-python    the Python suite under address and undefined sanitizers; its threads under the thread sanitizer
 # make faults     system calls and allocations made to fail at the n-th call, for every n, in C and in Python
 # make fuzz       random sequences of calls against a reference of the rules (hypothesis)
 # make fuzz-c     the same on the C API, with libFuzzer for FUZZ_SECONDS (needs clang); planted bugs
@@ -13,22 +15,35 @@ SECONDS ?= 60
 FUZZ_SECONDS ?= 60
 SANITIZED := -std=c11 -O1 -g -fno-omit-frame-pointer -fno-sanitize-recover=undefined -Icsrc
 
-.PHONY: explore sanitize sanitize-python sanitize-python-memory sanitize-python-threads faults fuzz fuzz-c soak prove
+.PHONY: explore sanitize sanitize-c sanitize-valgrind sanitize-python sanitize-python-memory sanitize-python-threads faults fuzz fuzz-c soak prove
 
 prove: EXPLORE_ARGS := --short
-prove: explore faults sanitize
+prove: explore faults sanitize-c sanitize-valgrind
 	$(MAKE) soak SECONDS=20
 
 explore:
 	$(PYTHON) tests/explore/explore.py $(EXPLORE_ARGS)
 
-sanitize:
+sanitize: sanitize-c sanitize-valgrind sanitize-python
+
+sanitize-c:
 	@mkdir -p build/sanitize
 	@set -e; for kind in thread address,undefined; do for test in $(C_TESTS); do \
 	    echo "$$kind: $$test"; \
 	    $(CC) $(SANITIZED) -fsanitize=$$kind -o build/sanitize/test $$test $(CORE) -pthread; \
 	    RACE_MS=3000 ./build/sanitize/test; \
 	done; done
+
+# It does not know epoll_pwait2, so this is also the core on an older kernel, with epoll_wait.
+sanitize-valgrind:
+	@command -v valgrind >/dev/null || { echo 'sanitize-valgrind needs valgrind: apt-get install valgrind'; exit 1; }
+	@mkdir -p build/sanitize
+	@set -e; for test in $(C_TESTS); do \
+	    echo "valgrind: $$test"; \
+	    $(CC) $(C_STD) -O1 -g -Icsrc -o build/sanitize/test $$test $(CORE) -pthread; \
+	    RACE_MS=1000 valgrind -q --error-exitcode=1 --suppressions=tests/valgrind.supp --leak-check=full \
+	        --show-leak-kinds=all --errors-for-leak-kinds=all ./build/sanitize/test; \
+	done
 
 # Only our module is instrumented.  greenlet copies slices of the C stack, which AddressSanitizer would
 # take for an overflow if it guarded the stack; so here it guards the heap and the globals.  Leaks are looked
