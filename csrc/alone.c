@@ -73,7 +73,7 @@ static void show(np_loner *l, np_fd fd, int mode, int64_t until)
 {
     np_store64(&l->fd, fd);
     np_store64(&l->thread, (int64_t)np_thread_id());
-    np_store64(&l->since, np_parked_at());
+    np_store64(&l->since, np_now_roughly());
     np_store64(&l->until, until);
     np_store(&l->mode, (uint32_t)mode);
 }

@@ -17,11 +17,32 @@
 #define CLOCK CLOCK_MONOTONIC
 #endif
 
-int64_t np_now(void)
+/* The same clock as it stood at the last tick. */
+#if defined(CLOCK_MONOTONIC_COARSE) /* Linux */
+#define ROUGH_CLOCK CLOCK_MONOTONIC_COARSE
+#elif defined(CLOCK_MONOTONIC_FAST) /* FreeBSD */
+#define ROUGH_CLOCK CLOCK_MONOTONIC_FAST
+#elif defined(__APPLE__)
+#define ROUGH_CLOCK CLOCK_UPTIME_RAW_APPROX
+#else
+#define ROUGH_CLOCK CLOCK
+#endif
+
+static int64_t read_clock(clockid_t clock)
 {
     struct timespec ts;
-    clock_gettime(CLOCK, &ts); /* cannot fail with a clock that the system has */
+    clock_gettime(clock, &ts); /* cannot fail with a clock that the system has */
     return (int64_t)ts.tv_sec * 1000000000 + ts.tv_nsec;
+}
+
+int64_t np_now(void)
+{
+    return read_clock(CLOCK);
+}
+
+int64_t np_now_roughly(void)
+{
+    return read_clock(ROUGH_CLOCK);
 }
 
 void np_yield(void)

@@ -29,6 +29,11 @@ int64_t np_now(void)
     return t.QuadPart / f * billion + t.QuadPart % f * billion / f;
 }
 
+int64_t np_now_roughly(void)
+{
+    return np_now();
+}
+
 void np_yield(void)
 {
     SwitchToThread();

@@ -137,18 +137,6 @@ void np_expire_locked(np_side *s, np_wakes *wakes)
 
 /* --- waiting --------------------------------------------------------------------------------- */
 
-static bool records_waits; /* set before anybody waits */
-
-void np_record_waits(int on)
-{
-    records_waits = on != 0;
-}
-
-int64_t np_parked_at(void)
-{
-    return records_waits ? np_now() : 0;
-}
-
 /* Rule 6: a deadline binds as soon as the clock has passed it, even if nobody has driven the
  * poller.  The clock is read only when there is a deadline. */
 static void expire_if_passed(np_desc *d, np_side *s)
@@ -299,7 +287,7 @@ static bool commit_token(np_desc *d, np_side *s, np_token token)
 {
     np_cas(&s->claim, CLAIM_OUT, CLAIM_NONE);
     s->token = token;
-    s->since = np_parked_at();
+    s->since = np_now_roughly();
     np_inc(&d->poller->parked[s->mode - 1]);
     if (np_cas(&s->sem, SEM_WAIT, SEM_TOKEN)) {
         NP_PROBE3(park, d, d->fd, (int)s->mode);

@@ -105,7 +105,7 @@ typedef struct np_side {
     np_waiter *thread;
     np_token token;
     struct np_side *next; /* the ready queue */
-    int64_t since;        /* when the token parked, if waits are recorded; written with it */
+    int64_t since;        /* when the token parked, roughly; written with it */
 
     /* Under the lock.  seq (Go's rseq, wseq) changes whenever the deadline or its being combined
      * changes; an entry of the heap whose timer_seq differs is stale and only finds out when it
@@ -295,7 +295,6 @@ void np_evict_locked(np_desc *d, uint32_t info, np_wakes *wakes);
 void np_expire_locked(np_side *s, np_wakes *wakes);
 /* A thread's way through the state machine: begin (NP_PARKED: the side is in SEM_WAIT), then
  * thread.c parks it, then the outcome. */
-int64_t np_parked_at(void); /* now, or 0 if waits are not recorded */
 int np_block_begin(np_desc *d, np_side *s, int flags);
 int np_block_check(np_desc *d, np_side *s, int flags);
 void np_block_give_up(np_side *s);

@@ -232,7 +232,7 @@ int np_fdmutex_closed(const np_fdmutex *m);
 typedef struct np_mode_view {
     int state;
     uintptr_t waiter; /* the token, or the thread as its pthread_t or its id on Windows; else 0 */
-    int64_t since;    /* the instant of np_now at which it parked; 0: not recorded */
+    int64_t since;    /* when it parked: the clock at the kernel's last tick; 0: nobody did */
     int64_t deadline; /* 0: none, -1: it has expired, else the instant */
 } np_mode_view;
 
@@ -273,10 +273,6 @@ typedef struct np_alone_view {
 
 /* All of them.  Up to max are stored; returns how many there are. */
 int np_waiting_alone(np_alone_view *out, int max);
-
-/* Record when waits begin, for np_mode_view.since, at the price of a look at the clock for each
- * that parks.  Before the first wait, or never. */
-void np_record_waits(int on);
 
 /* What is open as fd, in words: addresses of a socket, "pipe", ...  Async-signal-safe, and fd is
  * left as it is.  Returns the length of the text, which is cut to fit and ends with a NUL. */

@@ -60,11 +60,12 @@ static void put_count(text *t, int n, const char *what)
     put(t, what);
 }
 
-static void put_seconds(text *t, int64_t ns)
+static void put_seconds(text *t, int64_t ns, int digits)
 {
     uint64_t ms = (uint64_t)(ns < 0 ? 0 : ns) / 1000000;
     char fraction[] = {'.', (char)('0' + ms / 100 % 10), (char)('0' + ms / 10 % 10),
                        (char)('0' + ms % 10), 0};
+    fraction[digits + 1] = 0;
     put_number(t, ms / 1000, 10);
     put(t, fraction);
     put(t, " s");
@@ -269,13 +270,13 @@ static void put_mode(text *t, const char *name, const np_mode_view *v, int64_t n
         put_address(t, v->waiter);
     if (v->since) {
         put(t, ", for ");
-        put_seconds(t, now - v->since);
+        put_seconds(t, now - v->since, 1);
     }
     if (v->deadline < 0 || (v->deadline > 0 && v->deadline <= now)) {
         put(t, ", deadline exceeded");
     } else if (v->deadline > 0) {
         put(t, ", deadline in ");
-        put_seconds(t, v->deadline - now);
+        put_seconds(t, v->deadline - now, 3);
     }
     put(t, "\n");
 }
@@ -305,7 +306,7 @@ static void put_poller(text *t, const np_poller *p, const np_poller_view *v, int
     put(t, v->wake_pending ? ", wake pending" : "");
     if (v->deadline) {
         put(t, ", first deadline in ");
-        put_seconds(t, v->deadline - now);
+        put_seconds(t, v->deadline - now, 3);
     }
     put(t, "\n");
 }

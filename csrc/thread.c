@@ -239,7 +239,7 @@ int np_park_thread(np_desc *d, np_side *s, bool *ready)
 {
     np_waiter w = {.following = false,
                    .thread = np_thread_id(),
-                   .since = np_parked_at(),
+                   .since = np_now_roughly(),
                    .driver = {.is_poll = false, .inside = false}};
     np_wakes wakes = NP_WAKES_INIT;
     np_poller *p = d->poller;

@@ -149,7 +149,6 @@ static const netpoll_api table = {
     .pollers = np_pollers,
     .poller_snapshot = np_poller_snapshot,
     .waiting_alone = np_waiting_alone,
-    .record_waits = np_record_waits,
     .describe_fd = np_describe_fd,
     .report = np_report,
     .report_on_signal = np_report_on_signal,

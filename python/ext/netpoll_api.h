@@ -102,7 +102,6 @@ typedef struct netpoll_api {
     int (*poller_snapshot)(np_poller *p, np_poller_view *poller, np_desc_view *descs, int max,
                            int64_t patience_ns);
     int (*waiting_alone)(np_alone_view *out, int max);
-    void (*record_waits)(int on);
     int (*describe_fd)(np_fd fd, char *text, int size);
     void (*report)(int fd);
     int (*report_on_signal)(int signum, int fd, int chain);

@@ -2,7 +2,6 @@
 
 * It is remembered where each descriptor, poller and socket was opened; a leak is warned of with
   that stack, and `dump` names the place.
-* The core records since when waiters wait, for `dump`.
 * A watchdog thread looks at the hubs.  One whose greenlets have not given each other a turn for
   NETPOLL_DEBUG_BLOCKED seconds (0.5) is reported through `logging`, with the stack of the culprit.
 
@@ -26,7 +25,6 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from netpoll import _api, _hooks
-from netpoll._core import lib
 from netpoll._dump import opened, stack
 
 if TYPE_CHECKING:
@@ -39,7 +37,6 @@ log = logging.getLogger("netpoll")
 
 def switch_on() -> None:
     """Before anything was opened."""
-    lib.np_record_waits(1)
     _remember_places(_api.PollDesc, _is_unclosed_desc)
     _remember_places(_api.Poller, _is_unclosed_poller)
     _hooks.new_socket_class = lambda kind: _remember_places(kind, _is_unclosed_socket)

@@ -37,8 +37,8 @@ def dump(file: TextIO | None = None, *, stacks: bool = False) -> None:
     """Write what all pollers of the process are doing: a goroutine dump for descriptors.
 
     Every poller, who drives it, its counters; every open descriptor with the addresses of its
-    socket; for each mode the thread, greenlet or token that waits and where, the deadline left, a
-    pending notification.  With NETPOLL_DEBUG=1 also since when, and where it was opened.
+    socket; for each mode the thread, greenlet or token that waits, where, for how long, the
+    deadline left, a pending notification.  With NETPOLL_DEBUG=1 also where it was opened.
 
     It waits for nobody and disturbs nothing, and may be called from any thread and from a signal
     handler.  (A thread that is running a signal handler of Python waits for nothing meanwhile: it
@@ -319,7 +319,7 @@ class _Dump:
     def mode_lines(self, desc: Any, mode: int, name: str, view: Any) -> Iterator[str]:
         facts, frame = self.waiter(desc, mode, view)
         if view.since:
-            facts.append(f"for {seconds(self.now - view.since)}")
+            facts.append(f"for {max(self.now - view.since, 0) / 1e9:.1f} s")
         if view.deadline < 0 or 0 < view.deadline <= self.now:
             facts.append("deadline exceeded")
         elif view.deadline:

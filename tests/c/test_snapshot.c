@@ -71,7 +71,7 @@ static void a_thread_is_seen_with_its_id_since_when_and_its_deadline(void)
     CHECK(pthread_create(&thread, NULL, wait_for_reading, &t) == 0);
     np_mode_view v = look_until(&t, NP_THREAD);
     CHECK(v.waiter == (uintptr_t)thread);
-    CHECK(v.since >= before && v.since <= np_now());
+    CHECK(v.since > before - SECOND / 10 && v.since <= np_now());
     CHECK(v.deadline >= before + 60 * SECOND && v.deadline == t.poller.deadline);
     while (t.poller.threads_inside == 0)
         look(&t);
@@ -274,7 +274,6 @@ static void a_descriptor_is_described_and_the_text_cut_to_fit(void)
 
 int main(void)
 {
-    np_record_waits(1);
     for (int i = 0; (backend = np_backend_name(i)) != NULL; i++) {
         printf(" backend %s\n", backend);
         RUN(a_thread_is_seen_with_its_id_since_when_and_its_deadline);

@@ -84,6 +84,7 @@ static inline uintptr_t np_thread_id(void)
 int np_park_wait(np_atomic32 *word, uint32_t expected);
 void np_unpark(np_atomic32 *word);
 bool np_gets_signals(void);
+int64_t np_now_roughly(void);
 void np_yield(void);
 
 #endif
