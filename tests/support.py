@@ -561,6 +561,22 @@ def contend(stage: Stage, desc: PollDesc, seconds: float, deadlines: list[float]
     desc.close()
 
 
+class ClosedMeanwhile(Poller):
+    """Another thread closes it while somebody begins to watch it: before it knows, or after."""
+
+    before = False
+
+    def add_watcher(self, watcher: Any) -> None:
+        closing = threading.Thread(target=self.close)
+        if self.before:
+            closing.start()
+            closing.join()
+        super().add_watcher(watcher)
+        if not self.before:
+            closing.start()
+            closing.join()
+
+
 def close_quietly(fd: int) -> None:
     try:
         os.close(fd)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from netpoll import READ, WRITE, BusyError, ClosedError, DeadlineExceeded
 from netpoll.adapters.level import is_ready, wait_level
-from support import LONG, Sockets, Stage, blocked, drain, fill
+from support import LONG, ClosedMeanwhile, Sockets, Stage, blocked, drain, fill, needs_fileno
 
 
 def test_what_is_left_ends_every_wait(stage: Stage, sockets: Sockets) -> None:
@@ -53,6 +53,17 @@ def test_either_mode(stage: Stage, sockets: Sockets) -> None:
         stage.until_parked()
         if mode == READ:
             a.recv(1)
+
+
+@needs_fileno
+def test_a_wait_for_either_mode_ends_if_the_poller_is_closed_as_it_begins(
+    threads: Stage, sockets: Sockets
+) -> None:
+    a, _ = sockets.pair()
+    fill(a.fileno())
+    with ClosedMeanwhile(threads.backend) as poller:
+        waiter = threads.spawn(wait_level, threads.open(a, poller), READ | WRITE)
+        waiter.raises(ClosedError)
 
 
 def test_a_wait_for_either_mode_ends_with_deadlines_and_closing(

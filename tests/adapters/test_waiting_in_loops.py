@@ -7,6 +7,7 @@ from __future__ import annotations
 import io
 import random
 import re
+import threading
 import time
 from functools import partial
 
@@ -14,8 +15,8 @@ import netpoll
 import pytest
 from loops import Loop
 from netpoll import READ, WRITE, BusyError, ClosedError, DeadlineExceeded, Poller
-from netpoll.adapters._nest import collect
-from support import LONG, PAUSE, Sockets, blocked, never_early, until
+from netpoll.adapters._nest import ThreadWatch, collect
+from support import LONG, PAUSE, ClosedMeanwhile, Sockets, blocked, never_early, until
 
 pytestmark = pytest.mark.usefixtures("watched")
 
@@ -153,6 +154,37 @@ def test_closing_the_poller_ends_every_wait_and_the_loop_goes_on(
         waiting = loop.waiting(desc)
         b.send(b"x")
         waiting.result()
+
+
+@pytest.mark.rule(8, 12)
+@pytest.mark.parametrize("before", [True, False])
+def test_a_poller_closed_as_the_loop_begins_to_watch_it_leaves_nobody_waiting(
+    loop: Loop, backend: str, sockets: Sockets, before: bool
+) -> None:
+    with ClosedMeanwhile(backend) as poller:
+        poller.before = before
+        loop.wait(poller.open(sockets.pair()[0])).raises(ClosedError)
+
+
+@pytest.mark.rule(8, 12)
+def test_a_poller_closed_before_its_thread_has_polled_leaves_nobody_waiting(
+    loop: Loop, poller: Poller, sockets: Sockets, watched: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if watched != "thread":
+        pytest.skip("no thread polls for a loop that watches a descriptor")
+    held, drive = threading.Event(), ThreadWatch._drive
+
+    def drive_later(watch: ThreadWatch) -> None:
+        assert held.wait(LONG * 2)
+        drive(watch)
+
+    monkeypatch.setattr(ThreadWatch, "_drive", drive_later)
+    waiting = loop.waiting(poller.open(sockets.pair()[0]))
+    poller.close()
+    try:
+        waiting.raises(ClosedError)
+    finally:
+        held.set()
 
 
 # --- cancellation ---------------------------------------------------------------------------------

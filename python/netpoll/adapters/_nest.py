@@ -215,7 +215,11 @@ class LoopNest(Nest):
         return ThreadWatch(self, poller)
 
     def _watch(self, poller: Poller) -> Watch:
-        return self._watch_fd(poller) if has_descriptor(poller) else self._watch_by_thread(poller)
+        begin = self._watch_fd if has_descriptor(poller) else self._watch_by_thread
+        watch = begin(poller)
+        if poller.closed:  # perhaps before it knew of the watch: then nobody else wakes that
+            self.call_soon(watch.wake)
+        return watch
 
 
 def has_descriptor(poller: Poller) -> bool:
@@ -284,9 +288,9 @@ class ThreadWatch(Watch):
     LOOK = 1.0
 
     def __init__(self, nest: LoopNest, poller: Poller) -> None:
-        super().__init__(poller)
         self._nest = weakref.ref(nest)  # weakly, as the thread has us: a loop may just be dropped
         self._ended = False
+        super().__init__(poller)  # from now on another thread may wake us
         self.renew()
 
     def renew(self) -> None:
@@ -314,7 +318,11 @@ class ThreadWatch(Watch):
             self.poller.wake()
 
     def wake(self) -> None:
-        self._call_soon(self._end)
+        self._call_soon(self._poller_closed)
+
+    def _poller_closed(self) -> None:
+        self._end()
+        collect(self.poller)  # the thread may end before it has polled even once
 
     def _call_soon(self, function: Callable[[], object]) -> None:
         nest = self._nest()

@@ -98,8 +98,8 @@ class _LoopWatch(FdWatch):
     """To begin and to end costs system calls, so it ends only if a turn later it is still idle."""
 
     def __init__(self, nest: _LoopNest, poller: Poller) -> None:
-        super().__init__(poller)
         self._nest = nest
+        super().__init__(poller)
         self._loop().add_reader(self.fd, self._readable)
 
     def _loop(self) -> asyncio.AbstractEventLoop:

@@ -90,8 +90,8 @@ class _HubWatch(FdWatch):
     """
 
     def __init__(self, nest: _HubNest, poller: Poller) -> None:
-        super().__init__(poller)
         self._nest = nest
+        super().__init__(poller)
         self._io: Any = gevent.get_hub().loop.io(self.fd, 1)
 
     def busy(self) -> None:

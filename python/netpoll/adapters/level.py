@@ -218,8 +218,8 @@ class _ThreadNest(Nest):
 
 class _ThreadWatch(FdWatch):
     def __init__(self, nest: _ThreadNest, poller: Poller) -> None:
-        super().__init__(poller)
         self._nest = nest
+        super().__init__(poller)
 
     def wake(self) -> None:
         self._nest.ring()

@@ -93,9 +93,9 @@ class _RunWatch(FdWatch):
     """A system task, which ends with the run, with the poller, or when it wakes for nobody."""
 
     def __init__(self, nest: _RunNest, poller: Poller) -> None:
-        super().__init__(poller)
         self._nest = nest
         self._scope = trio.CancelScope()
+        super().__init__(poller)
         trio.lowlevel.spawn_system_task(self._serve)
 
     async def _serve(self) -> None:
