@@ -52,16 +52,19 @@ def test_a_greenlet_killed_between_its_notification_and_its_turn_leaves_it_to_th
         wait(desc, READ)
 
 
-def test_it_waits_in_a_process_that_is_patched() -> None:
+def test_it_waits_in_a_process_that_is_patched(watched: str) -> None:
     check_python(
         """
         from gevent import monkey
         monkey.patch_all()
-        import socket, threading
+        import socket, sys, threading
         import gevent, netpoll
         from netpoll import READ
+        from netpoll.adapters import _nest
         from netpoll.adapters.gevent import wait
 
+        if sys.argv[1] == "thread":
+            _nest.has_descriptor = lambda poller: False
         a, b = socket.socketpair()
         with a, b, netpoll.open(a) as desc:
             gevent.spawn_later(0.01, b.send, b"x")
@@ -84,7 +87,8 @@ def test_it_waits_in_a_process_that_is_patched() -> None:
             assert "gevent" in str(error), error
         else:
             raise AssertionError("it would be made of gevent's sockets")
-        """
+        """,
+        watched,
     )
 
 

@@ -296,7 +296,10 @@ class ThreadWatch(Watch):
     def renew(self) -> None:
         """There is no thread there yet."""
         if not self._ended:
-            threading.Thread(target=self._drive, name="netpoll adapter", daemon=True).start()
+            self._start_thread()
+
+    def _start_thread(self) -> None:
+        threading.Thread(target=self._drive, name="netpoll adapter", daemon=True).start()
 
     def _drive(self) -> None:
         while not self._ended and self._nest() is not None:

@@ -20,6 +20,7 @@ from functools import partial
 from typing import Any
 
 import gevent
+from gevent import monkey
 from gevent.hub import Waiter
 
 from netpoll import PollDesc, Poller
@@ -128,6 +129,10 @@ class _HubThreadWatch(ThreadWatch):
     def __init__(self, nest: _HubNest, poller: Poller) -> None:
         self._keeps: Any = gevent.get_hub().loop.async_()
         super().__init__(nest, poller)
+
+    def _start_thread(self) -> None:
+        """`threading` may be patched, and a greenlet that polls would stop the hub."""
+        monkey.get_original("_thread", "start_new_thread")(self._drive, ())
 
     def busy(self) -> None:
         self._keeps.start(int)
