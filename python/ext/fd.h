@@ -67,6 +67,10 @@ static inline bool ext_worth_trying(const ext_operation *op)
     FdObject *f = op->fd;
     if (!op->waits || !f->drained[op->mode - 1])
         return true;
+#ifdef _WIN32
+    if (!ext_turns_here()) /* a thread's wait gives the GIL back even if the data is there */
+        return true;
+#endif
     EXT_LOCK(f);
     bool worth = f->desc && !np_short_is_drained(f->desc->desc);
     EXT_UNLOCK(f);
