@@ -26,6 +26,7 @@ from support import (
     needs_sigint,
     park_surely,
     python,
+    turns,
     until,
 )
 
@@ -193,7 +194,7 @@ def test_it_disturbs_nothing(poller: Poller, sockets: Sockets) -> None:
 
     with poller.open(here) as desc:
         looker = ThreadTask("looker", look, ())
-        for i in range(200):
+        for i in range(turns(200)):
             there.send(bytes([i]))
             while True:
                 desc.reset(READ)

@@ -21,6 +21,7 @@ from support import (
     needs_pipe,
     not_on,
     read_some,
+    turns,
     write_some,
 )
 
@@ -67,15 +68,16 @@ def flood(stage: Stage, sockets: Sockets, descriptors: int) -> Iterator[None]:
 def test_a_flood_does_not_starve_another_descriptor(stage: Stage, sockets: Sockets) -> None:
     a, b = sockets.pair()
     desc, peer = stage.open(a), stage.open(b)
+    rounds = turns(20)
 
     def echo() -> None:
-        for _ in range(20):
+        for _ in range(rounds):
             write_some(desc, read_some(desc))
 
     with flood(stage, sockets, 20):
         servant = stage.spawn(echo)
         peer.set_deadline(LONG)
-        for _ in range(20):
+        for _ in range(rounds):
             write_some(peer, b"x")
             assert read_some(peer) == b"x"
         servant.result()
@@ -85,7 +87,7 @@ def test_a_flood_does_not_starve_deadlines(stage: Stage, sockets: Sockets) -> No
     desc = stage.open(sockets.pair()[0])
 
     def meet() -> None:
-        for _ in range(10):
+        for _ in range(turns(10)):
             desc.set_deadline(0.005, READ)
             with pytest.raises(DeadlineExceeded):
                 desc.wait(READ)

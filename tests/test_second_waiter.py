@@ -20,6 +20,7 @@ from support import (
     read_exactly,
     read_some,
     take_tokens,
+    turns,
     until,
 )
 
@@ -130,7 +131,7 @@ def test_a_reset_beside_a_parked_waiter_never_loses_it(stage: Stage, sockets: So
         return a.recv(10)
 
     meddler = stage.thread(storm)
-    for i in range(50):
+    for i in range(turns(50)):
         waiter = stage.spawn(wait_once)
         stage.until_parked(readers=1)
         b.send(b"%d" % i)

@@ -24,6 +24,7 @@ from support import (
     needs_linux,
     now_ns,
     open_fds,
+    turns,
     until,
 )
 
@@ -617,7 +618,7 @@ def test_an_uncollected_socket_warns_and_gives_its_number_back() -> None:
 
 def test_close_and_reopen_under_operations(stage: Stage) -> None:
     """Numbers are reused all the time; every operation ends, with data of its own socket."""
-    rounds = 200
+    rounds = turns(200)
     counts = [0, 0]
 
     def converse(i: int) -> None:

@@ -8,7 +8,7 @@ import time
 
 import pytest
 from netpoll import READ, ClosedError, Poller
-from support import LONG, Sockets, Stage, never_early, read_some
+from support import LONG, Sockets, Stage, never_early, read_some, turns
 
 
 @pytest.mark.rule(17)
@@ -54,7 +54,7 @@ def test_a_wake_reaches_the_sleeper_whoever_looks_with_poll_0(threads: Stage) ->
             assert poller.poll(0) == []
 
     looking = threads.spawn(look)
-    for _ in range(100):
+    for _ in range(turns(100)):
         sleeping = threads.spawn(poller.poll, None)
         threads.sleep(0.001)
         poller.wake()

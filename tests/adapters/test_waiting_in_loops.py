@@ -16,7 +16,7 @@ import pytest
 from loops import Loop
 from netpoll import READ, WRITE, BusyError, ClosedError, DeadlineExceeded, Poller
 from netpoll.adapters._nest import ThreadWatch, collect
-from support import LONG, PAUSE, ClosedMeanwhile, Sockets, blocked, never_early, until
+from support import LONG, PAUSE, ClosedMeanwhile, Sockets, blocked, never_early, turns, until
 
 pytestmark = pytest.mark.usefixtures("watched")
 
@@ -47,7 +47,7 @@ def test_what_was_ready_before_ends_the_wait_at_once(
 
 @pytest.mark.rule(1, 17)
 def test_many_tasks_bounce_many_bytes(loop: Loop, poller: Poller, sockets: Sockets) -> None:
-    count, turns = 50, 40
+    count, rounds = 50, turns(40)
     pairs = [sockets.pair() for _ in range(count)]
     descs = [poller.open(end) for pair in pairs for end in pair]
     ends = [end for pair in pairs for end in pair]
@@ -60,12 +60,12 @@ def test_many_tasks_bounce_many_bytes(loop: Loop, poller: Poller, sockets: Socke
         return data
 
     tasks = [
-        loop.bounce(desc, partial(receive, end, [turns]), partial(end.send, b"x"))
+        loop.bounce(desc, partial(receive, end, [rounds]), partial(end.send, b"x"))
         for desc, end in zip(descs, ends, strict=True)
     ]
     for _, second in pairs:
         second.send(b"x")
-    assert [task.result() for task in tasks] == [turns] * len(tasks)
+    assert [task.result() for task in tasks] == [rounds] * len(tasks)
     for desc in descs:
         desc.close()
 
