@@ -173,7 +173,6 @@ def test_data_and_the_end_together_are_both_received(stage: Stage, pair: Any) ->
     assert reader.result() == [b"y", b""]
 
 
-@needs_linux
 def test_data_behind_urgent_data_is_received(stage: Stage) -> None:
     """A read stops at the mark, short of what is there already."""
     a, b = _tcp_pair()
