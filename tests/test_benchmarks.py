@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from support import not_on_libkqueue
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
@@ -37,7 +38,10 @@ def benchmarks(*arguments: str, **environment: str) -> subprocess.CompletedProce
     [
         ("ping-pong-unix-1", "ping-pong-tcp-1"),
         ("echo-64", "churn"),
-        ("beside-ping-pong-unix-100",),
+        pytest.param(
+            ("beside-ping-pong-unix-100",),
+            marks=not_on_libkqueue("loses events when more than half a batch is ready"),
+        ),
     ],
 )
 def test_netpoll_and_a_rival_do_all_of_the_work(tables: tuple[str, ...]) -> None:

@@ -22,6 +22,7 @@ from support import (
     needs_fd_list,
     needs_fork,
     needs_linux,
+    not_on_libkqueue,
     now_ns,
     open_fds,
     turns,
@@ -238,6 +239,7 @@ def test_connections_are_made_and_accepted(stage: Stage) -> None:
             assert stage.spawn(server.recv, 100).result() == b"hello"
 
 
+@not_on_libkqueue("takes the socket error for itself")
 def test_a_refused_connection_is_an_error(stage: Stage) -> None:
     with standard.socket() as unused:
         unused.bind(("127.0.0.1", 0))
