@@ -82,9 +82,9 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
 @pytest.fixture(autouse=True, scope="session")
 def _process_wide_poller() -> None:
     """Made before descriptors are counted, with all that it ever needs: it stays open by design."""
-    with contextlib.suppress(NotImplementedError):
-        netpoll.default_poller().fileno()
-        _api._spare_poller().fileno()
+    for poller in (netpoll.default_poller(), _api._spare_poller()):
+        with contextlib.suppress(NotImplementedError):
+            poller.fileno()
     a, b = socket.socketpair()
     with a, b, contextlib.suppress(TimeoutError):  # a thread keeps what it waits with
         a.settimeout(0.001)
