@@ -17,7 +17,7 @@ test-windows: test-windows-c install-windows
 	$(WINDOWS_PYTHON) -m netpoll
 	$(WINDOWS_PYTHON) examples/demo.py --quick
 	tests/windows/ctrl_c.sh $(WINDOWS)
-	$(WINDOWS_PYTHON) -m pytest -p no:cacheprovider $(PYTEST_ARGS)
+	tests/windows/suite.sh $(WINDOWS) $(PYTEST_ARGS)
 
 test-windows-c: $(WINDOWS_TESTS)
 	@set -e; for test in $^; do echo "$$test"; tests/windows/wine.sh $(WINDOWS) $$test; done

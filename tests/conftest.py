@@ -40,6 +40,15 @@ def pytest_configure(config: pytest.Config) -> None:
         config.addinivalue_line("filterwarnings", action)
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--share",
+        default="1/1",
+        metavar="I/N",
+        help="of every N tests only the I-th, for N processes side by side",
+    )
+
+
 def pytest_report_header() -> str:
     engine = "pure cffi" if os.environ.get("NETPOLL_PURE") == "1" else "C types"
     return (
@@ -47,8 +56,10 @@ def pytest_report_header() -> str:
     )
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Leave out what a backend cannot do."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what a backend cannot do, and what was not asked for."""
+    share, processes = map(int, config.getoption("share").split("/"))
+    items[:] = items[share - 1 :: processes]
     default = os.environ.get("NETPOLL_BACKEND", netpoll.backends()[0])
     for item in items:
         params = item.callspec.params if hasattr(item, "callspec") else {}
