@@ -49,4 +49,4 @@ test-kqueue:
 	$(KQUEUE_PY) -m pip install -q -r requirements-dev.txt
 	NETPOLL_KQUEUE=1 CFLAGS='$(KQUEUE_CFLAGS)' LDFLAGS='$(KQUEUE_LDFLAGS)' \
 	    $(KQUEUE_PY) -m pip install -q --no-build-isolation --no-deps --force-reinstall .
-	NETPOLL_BACKEND=kqueue $(KQUEUE_PY) -m pytest --ignore tests/test_packaging.py $(PYTEST_ARGS)
+	NETPOLL_BACKEND=kqueue $(KQUEUE_PY) -m pytest --backend kqueue --ignore tests/test_packaging.py $(PYTEST_ARGS)

@@ -47,6 +47,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="I/N",
         help="of every N tests only the I-th, for N processes side by side",
     )
+    parser.addoption(
+        "--backend",
+        choices=netpoll.backends(),
+        help="leave out what would run on other backends",
+    )
 
 
 def pytest_report_header() -> str:
@@ -58,17 +63,24 @@ def pytest_report_header() -> str:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out what a backend cannot do, and what was not asked for."""
+    only = config.getoption("backend")
+    if only:
+        items[:] = [item for item in items if _backend_of(item, only) == only]
     share, processes = map(int, config.getoption("share").split("/"))
     items[:] = items[share - 1 :: processes]
     default = os.environ.get("NETPOLL_BACKEND", netpoll.backends()[0])
     for item in items:
-        params = item.callspec.params if hasattr(item, "callspec") else {}
-        backend = params.get("backend", default)
+        backend = _backend_of(item, default)
         for mark in item.iter_markers("not_on"):
             if mark.args[0] == backend:
                 item.add_marker(pytest.mark.skip(reason=mark.args[1]))
         if backend in NO_FILENO and item.get_closest_marker("needs_fileno"):
             item.add_marker(pytest.mark.skip(reason=f"a {backend} poller has no descriptor here"))
+
+
+def _backend_of(item: pytest.Item, default: str) -> str:
+    params = item.callspec.params if hasattr(item, "callspec") else {}
+    return str(params.get("backend", default))
 
 
 @pytest.hookimpl(hookwrapper=True)
