@@ -49,6 +49,11 @@ int64_t np_now(void)
     return ref_clock;
 }
 
+int64_t np_now_roughly(void)
+{
+    return np_now();
+}
+
 void np_yield(void)
 {
     sched_yield();
