@@ -87,9 +87,10 @@ int np_wait_alone(np_bell *b, np_fd fd, int mode, int64_t until)
         {.fd = (int)fd, .events = mode == NP_READ ? POLLIN : POLLOUT},
         {.fd = b->wake.reader, .events = POLLIN},
     };
+    np_slice slice = np_slice_begin();
     show(&b->shown, fd, mode, until);
     void *cookie = np_blocking_enter();
-    int n = np_poll_fds(pfds, 2, left_until(until));
+    int n = np_poll_fds(pfds, 2, slice.end < until ? slice.length : left_until(until));
     np_blocking_leave(cookie);
     np_store(&b->shown.mode, 0);
     if (n < 0)
@@ -98,5 +99,10 @@ int np_wait_alone(np_bell *b, np_fd fd, int mode, int64_t until)
         np_wakefd_drain(&b->wake);
         return NP_AGAIN;
     }
-    return pfds[0].revents ? NP_OK : NP_TIMEOUT;
+    if (pfds[0].revents)
+        return NP_OK;
+    if (until <= slice.end)
+        return NP_TIMEOUT;
+    np_slice_over(&slice, true);
+    return NP_INTERRUPTED;
 }

@@ -306,6 +306,17 @@ int np_drive(np_poller *p, np_driver *driver, int64_t until, np_wakes *wakes);
 void np_hand_over(np_poller *p, np_wakes *wakes);
 void np_kick_all(np_poller *p, np_wakes *wakes);
 
+/* signals.c: a thread to which signals come sleeps in slices, between which its host looks for
+ * them. */
+typedef struct np_slice {
+    int64_t end; /* INT64_MAX: no slice, the thread may sleep for ever */
+    int64_t length;
+} np_slice;
+np_slice np_slice_begin(void); /* of the calling thread, which is about to wait */
+/* After a sleep within it: does the host have to look now?  quiet: the sleep was ended by nothing
+ * but the time. */
+bool np_slice_over(np_slice *s, bool quiet);
+
 /* poller.c */
 void np_lock(np_poller *p);
 void np_unlock(np_poller *p, np_wakes *wakes);

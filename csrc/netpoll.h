@@ -294,8 +294,9 @@ int np_report_on_signal(int signum, int fd, int chain);
 int64_t np_now(void);
 
 /* The host runs handlers of its own for signals, once a call has returned NP_INTERRUPTED.  From now
- * on np_wait returns that to the main thread also when one may have come while nobody was looking.
- */
+ * on np_wait, np_poll and np_wait_alone return that to the main thread also when a signal may have
+ * come while nobody was looking, 20 ms after the thread has run last; and if the host comes again
+ * at once, after twice the time, and so on. */
 void np_look_for_signals(void);
 
 /* Bytes of one descriptor slot in the poll cache. */

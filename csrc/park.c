@@ -12,15 +12,25 @@
 #include <errno.h>
 #include <stddef.h>
 
-#include "sync.h"
+#include "internal.h"
 
 #if defined(__linux__)
 #include <sys/syscall.h>
 #include <unistd.h>
 
+/* Two system calls, so the answer is kept, until a fork: in the child whoever forked is the main
+ * thread. */
 bool np_gets_signals(void)
 {
-    return syscall(SYS_gettid) == getpid();
+    static _Thread_local uint32_t asked; /* what np_forks was, and one */
+    static _Thread_local bool answer;
+    uint32_t forks = np_load(&np_forks) + 1;
+
+    if (asked != forks) {
+        answer = syscall(SYS_gettid) == getpid();
+        asked = forks;
+    }
+    return answer;
 }
 #elif defined(__NetBSD__)
 #include <lwp.h>
@@ -41,13 +51,31 @@ bool np_gets_signals(void)
 }
 #endif
 
+#ifndef _WIN32
+#include <time.h>
+
+enum { NS_PER_S = 1000000000 };
+#endif
+
+#if !defined(_WIN32) && (!defined(__linux__) || defined(NP_PARK_COND))
+static struct timespec timespec_of(int64_t ns)
+{
+    return (struct timespec){.tv_sec = (time_t)(ns / NS_PER_S), .tv_nsec = (long)(ns % NS_PER_S)};
+}
+#endif
+
 #if defined(__linux__) && !defined(NP_PARK_COND)
 #define NP_PARK_BY_KERNEL
 #include <linux/futex.h>
 
-static int sleep_on(np_atomic32 *word, uint32_t expected)
+static int sleep_on(np_atomic32 *word, uint32_t expected, int64_t timeout)
 {
-    return syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, expected, NULL, NULL, 0) < 0 ? errno : 0;
+    /* What this call takes for a timespec, however wide the C library's time_t is. */
+    const struct {
+        long tv_sec, tv_nsec;
+    } ts = {(long)(timeout / NS_PER_S), (long)(timeout % NS_PER_S)},
+      *limit = timeout < 0 ? NULL : &ts;
+    return syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, expected, limit, NULL, 0) < 0 ? errno : 0;
 }
 
 static void wake_one(np_atomic32 *word)
@@ -60,9 +88,14 @@ static void wake_one(np_atomic32 *word)
 #include <sys/types.h>
 #include <sys/umtx.h>
 
-static int sleep_on(np_atomic32 *word, uint32_t expected)
+/* A plain timespec would be measured by the wall clock, which may be set back.  The fourth argument
+ * tells which of the two the fifth is, by its size. */
+static int sleep_on(np_atomic32 *word, uint32_t expected, int64_t timeout)
 {
-    return _umtx_op(word, UMTX_OP_WAIT_UINT_PRIVATE, expected, NULL, NULL) < 0 ? errno : 0;
+    struct _umtx_time limit = {._timeout = timespec_of(timeout), ._clockid = CLOCK_MONOTONIC};
+    void *size = timeout < 0 ? NULL : (void *)sizeof limit;
+    void *at = timeout < 0 ? NULL : &limit;
+    return _umtx_op(word, UMTX_OP_WAIT_UINT_PRIVATE, expected, size, at) < 0 ? errno : 0;
 }
 
 static void wake_one(np_atomic32 *word)
@@ -76,10 +109,12 @@ static void wake_one(np_atomic32 *word)
 
 #include <sys/futex.h>
 
-static int sleep_on(np_atomic32 *word, uint32_t expected)
+static int sleep_on(np_atomic32 *word, uint32_t expected, int64_t timeout)
 {
     volatile uint32_t *plain = (volatile uint32_t *)word;
-    int rc = futex(plain, FUTEX_WAIT_PRIVATE, (int)expected, NULL, NULL) < 0 ? errno : 0;
+    struct timespec ts = timespec_of(timeout);
+    const struct timespec *limit = timeout < 0 ? NULL : &ts;
+    int rc = futex(plain, FUTEX_WAIT_PRIVATE, (int)expected, limit, NULL) < 0 ? errno : 0;
     return rc == ECANCELED ? EINTR : rc; /* a signal whose handler restarts system calls */
 }
 
@@ -91,11 +126,15 @@ static void wake_one(np_atomic32 *word)
 
 #if defined(NP_PARK_BY_KERNEL)
 
-int np_park_wait(np_atomic32 *word, uint32_t expected)
+/* Woken for no reason, it sleeps for the whole time again: that is rare, and once is all a waker
+ * that means somebody else can do to it. */
+int np_park_wait(np_atomic32 *word, uint32_t expected, int64_t timeout)
 {
-    while (np_load(word) == expected)
-        if (sleep_on(word, expected) == EINTR)
+    while (np_load(word) == expected) {
+        int error = sleep_on(word, expected, timeout);
+        if (error == EINTR || error == ETIMEDOUT)
             return -EINTR;
+    }
     return 0;
 }
 
@@ -105,11 +144,11 @@ void np_unpark(np_atomic32 *word)
 }
 
 #elif !defined(_WIN32) /* which has park_win32.c */
-#include <time.h>
 
 /* A waker changes the word, then takes the bucket's lock; a sleeper looks at the word with that
  * lock held: so no wake-up falls between the look and the sleep.  A condition variable hides
- * signals from its sleeper: it comes back every SLICE to let the host look for them. */
+ * signals from its sleeper: it comes back every SLICE to let the host look for them, whatever time
+ * it was given. */
 enum { BUCKETS = 64, SLICE_NS = 20 * 1000 * 1000 };
 
 static struct {
@@ -125,15 +164,16 @@ static void init_condition(pthread_cond_t *c)
     pthread_cond_init(c, NULL);
 }
 
-static int wait_a_slice(pthread_cond_t *c, pthread_mutex_t *lock)
+static int wait_for(pthread_cond_t *c, pthread_mutex_t *lock, int64_t ns)
 {
-    const struct timespec slice = {.tv_nsec = SLICE_NS};
-    return pthread_cond_timedwait_relative_np(c, lock, &slice);
+    const struct timespec ts = timespec_of(ns);
+    return pthread_cond_timedwait_relative_np(c, lock, &ts);
 }
 
 #else
 
-/* The wall clock may be set back, and the slice would last until it has caught up. */
+/* The wall clock may be set back, and the slice would last until it has caught up.  np_now is this
+ * one. */
 static void init_condition(pthread_cond_t *c)
 {
     pthread_condattr_t monotonic;
@@ -143,15 +183,9 @@ static void init_condition(pthread_cond_t *c)
     pthread_condattr_destroy(&monotonic);
 }
 
-static int wait_a_slice(pthread_cond_t *c, pthread_mutex_t *lock)
+static int wait_for(pthread_cond_t *c, pthread_mutex_t *lock, int64_t ns)
 {
-    struct timespec until;
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_nsec += SLICE_NS;
-    if (until.tv_nsec >= 1000000000) {
-        until.tv_nsec -= 1000000000;
-        until.tv_sec++;
-    }
+    const struct timespec until = timespec_of(np_now() + ns);
     return pthread_cond_timedwait(c, lock, &until);
 }
 
@@ -178,14 +212,15 @@ static unsigned bucket_of(const np_atomic32 *word)
     return (unsigned)(((uintptr_t)word >> 4) * 2654435761u >> 16) % BUCKETS;
 }
 
-int np_park_wait(np_atomic32 *word, uint32_t expected)
+int np_park_wait(np_atomic32 *word, uint32_t expected, int64_t timeout)
 {
     unsigned i = bucket_of(word);
+    int64_t ns = timeout >= 0 && timeout < SLICE_NS ? timeout : SLICE_NS;
     int rc = 0;
 
     pthread_mutex_lock(&buckets[i].lock);
     while (np_load(word) == expected && rc == 0)
-        rc = wait_a_slice(&buckets[i].changed, &buckets[i].lock);
+        rc = wait_for(&buckets[i].changed, &buckets[i].lock, ns);
     pthread_mutex_unlock(&buckets[i].lock);
     return rc == ETIMEDOUT ? -EINTR : 0;
 }

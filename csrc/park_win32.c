@@ -39,7 +39,15 @@ static void unlink_sleeper(sleeper **first, const sleeper *me)
     *first = me->next;
 }
 
-int np_park_wait(np_atomic32 *word, uint32_t expected)
+static DWORD milliseconds(int64_t timeout)
+{
+    const int64_t day = 86400 * 1000;
+    if (timeout < 0)
+        return INFINITE;
+    return (DWORD)(timeout / 1000000 >= day ? day : (timeout + 999999) / 1000000);
+}
+
+int np_park_wait(np_atomic32 *word, uint32_t expected, int64_t timeout)
 {
     unsigned i = bucket_of(word);
     sleeper me = {.word = word, .changed = CONDITION_VARIABLE_INIT, .interrupted = false};
@@ -48,7 +56,9 @@ int np_park_wait(np_atomic32 *word, uint32_t expected)
     me.next = buckets[i].first;
     buckets[i].first = &me;
     while (np_load(word) == expected && !me.interrupted) {
-        DWORD limit = np_interrupt_recent() ? NP_INTERRUPT_SLICE_MS : INFINITE;
+        DWORD limit = milliseconds(timeout);
+        if (np_interrupt_recent() && limit > NP_INTERRUPT_SLICE_MS)
+            limit = NP_INTERRUPT_SLICE_MS;
         if (!SleepConditionVariableSRW(&me.changed, &buckets[i].lock, limit, 0))
             me.interrupted = true; /* a slice is over: let the host look */
     }

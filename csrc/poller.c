@@ -304,6 +304,7 @@ typedef struct np_poll_call {
     np_driver driver;
     np_token *tokens;
     int max, n;
+    bool quiet; /* the last look at the kernel saw nothing */
 } np_poll_call;
 
 /* One look at the kernel, blocking until `until`.  Returns NP_OK to go on, NP_PARKED when there is
@@ -315,6 +316,7 @@ static int poll_once(np_poller *p, np_poll_call *c, int64_t until, np_wakes *wak
         return rc;
     /* Tokens may have come while nobody drove, and then nobody was woken for them. */
     int events = np_drive(p, &c->driver, p->ready_first ? 0 : until, wakes);
+    c->quiet = events == 0;
     if (np_load(&p->state) == STATE_CLOSED)
         return NP_CLOSED;
     c->n = np_pop_tokens(p, c->tokens, c->max, wakes);
@@ -333,9 +335,10 @@ static int leave(np_poller *p, int rc, np_wakes *wakes)
 }
 
 /* Until there is something to return for: tokens, a wake, the time; or another driver, who may be
- * meant by what was drained here. */
+ * meant by what was drained here; or the host has to look for signals. */
 static int poll_blocking(np_poller *p, np_poll_call *c, np_wakes *wakes)
 {
+    np_slice slice = np_slice_begin();
     int rc = NP_OK;
 
     np_unlock(p, wakes);
@@ -344,9 +347,12 @@ static int poll_blocking(np_poller *p, np_poll_call *c, np_wakes *wakes)
     /* A wake is looked for under the lock, which is then kept until we are linked as a driver:
      * whoever drains a wake object later sees that we are meant. */
     while (rc == NP_OK && !np_swap(&p->pending, 0) &&
-           (rc = poll_once(p, c, c->until, wakes)) == NP_OK)
+           (rc = poll_once(p, c, slice.end < c->until ? slice.end : c->until, wakes)) == NP_OK) {
         if (!np_list_empty(&p->drivers) || np_now() >= c->until)
             break;
+        if (np_slice_over(&slice, c->quiet))
+            rc = NP_INTERRUPTED;
+    }
     rc = leave(p, rc, wakes);
     np_unlock(p, wakes);
     np_blocking_leave(cookie);

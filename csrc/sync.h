@@ -86,13 +86,14 @@ static inline uintptr_t np_thread_id(void)
 }
 #endif
 
-/* park.c: sleep while *word == expected.  Returns 0 when woken (possibly for no reason) or
- * -EINTR.  The waker changes *word first, then unparks; it touches no memory but by address, so
- * the word may be gone by then. */
-int np_park_wait(np_atomic32 *word, uint32_t expected);
+/* park.c: sleep while *word == expected, for timeout nanoseconds (< 0: for ever).  Returns 0 when
+ * woken (possibly for no reason) or -EINTR, also when the time is over.  The waker changes *word
+ * first, then unparks; it touches no memory but by address, so the word may be gone by then. */
+int np_park_wait(np_atomic32 *word, uint32_t expected, int64_t timeout);
 void np_unpark(np_atomic32 *word);
 
-/* park.c: is this the main thread, to which the kernel gives a signal for the process if it can? */
+/* park.c: is this the main thread, to which the kernel gives a signal for the process if it can?
+ * Asked before each sleep, so it has to be quick. */
 bool np_gets_signals(void);
 
 /* clock.c: np_now as it stood at the kernel's last tick, some hundredths of a second ago at most,

@@ -145,7 +145,7 @@ void np_notify_thread(np_waiter *w, bool ready, np_wakes *wakes)
 
 /* Let another driver do it.  The lock is held, and given up while parked; false if it is not held
  * again, because the outcome came meanwhile and nothing else is to be done. */
-static bool follow(np_poller *p, np_waiter *w, int *rc, np_wakes *wakes)
+static bool follow(np_poller *p, np_waiter *w, np_slice *slice, int *rc, np_wakes *wakes)
 {
     np_hand_over(p, wakes); /* if it just drove, what it drained may have been for the other */
     w->following = true;
@@ -153,7 +153,7 @@ static bool follow(np_poller *p, np_waiter *w, int *rc, np_wakes *wakes)
     np_list_append(&p->followers, &w->link);
     np_unlock(p, wakes);
 
-    *rc = np_park_wait(&w->word, WORD_IDLE);
+    *rc = np_park_wait(&w->word, WORD_IDLE, timeout_until(slice->end));
     uint32_t word = np_load(&w->word);
     if (word == WORD_DONE || word == WORD_DONE_READY)
         return false;
@@ -167,37 +167,22 @@ static bool follow(np_poller *p, np_waiter *w, int *rc, np_wakes *wakes)
         np_list_remove(&w->link);
         w->following = false;
     }
+    if (np_slice_over(slice, *rc != 0))
+        *rc = -EINTR;
     return true;
 }
 
-/* A signal ends a sleep, but one that comes between two sleeps of the same wait tells nobody: a
- * host that has handlers of its own must look.  Not at once, which would cost whoever drives for
- * others dearly, but when nothing has happened for so long. */
-enum { SIGNAL_SLICE_NS = 20 * 1000 * 1000 };
-
-static np_atomic32 host_has_handlers;
-
-void np_look_for_signals(void)
-{
-    np_store(&host_has_handlers, 1);
-}
-
-static bool may_have_missed_a_signal(bool slept)
-{
-    return slept && np_load(&host_has_handlers) && np_gets_signals();
-}
-
-static int lead(np_poller *p, np_waiter *w, bool slept, np_wakes *wakes)
+static int lead(np_poller *p, np_waiter *w, np_slice *slice, np_wakes *wakes)
 {
     int rc = np_enter(p, wakes);
     if (rc != NP_OK)
         return rc;
-    bool slice = may_have_missed_a_signal(slept);
-    int64_t until = slice ? np_now() + SIGNAL_SLICE_NS : INT64_MAX;
-    int events = np_drive(p, &w->driver, until, wakes);
-    if (slice && events == 0 && np_now() >= until)
-        return -EINTR;
-    return events < 0 ? events : NP_OK;
+    int events = np_drive(p, &w->driver, slice->end, wakes);
+    if (events < 0)
+        return events;
+    if (np_load(&w->word) & WORD_DONE)
+        return NP_OK;
+    return np_slice_over(slice, events == 0) ? -EINTR : NP_OK;
 }
 
 /* The thread gives up (a signal, an error of the kernel): nobody has taken it out of SEM_THREAD,
@@ -212,17 +197,14 @@ static int withdraw(np_desc *d, np_side *s, int rc)
 static int park_committed(np_desc *d, np_side *s, np_waiter *w, np_wakes *wakes)
 {
     np_poller *p = d->poller;
-    bool slept = false;
+    np_slice slice = np_slice_begin();
     int rc = 0;
 
     while ((np_load(&w->word) & WORD_DONE) == 0 && rc == 0) {
         if (np_list_empty(&p->drivers))
-            rc = lead(p, w, slept, wakes);
-        else if (may_have_missed_a_signal(slept))
-            rc = -EINTR; /* a follower has no slices: the host looks now */
-        else if (!follow(p, w, &rc, wakes))
+            rc = lead(p, w, &slice, wakes);
+        else if (!follow(p, w, &slice, &rc, wakes))
             return 0;
-        slept = true;
     }
     if ((np_load(&w->word) & WORD_DONE) == 0)
         rc = withdraw(d, s, rc);

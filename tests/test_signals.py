@@ -8,9 +8,11 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from textwrap import dedent
 
 import pytest
+from compiling import STRICT, TESTS, compile_c, needs_compiler
 from netpoll import READ, ClosedError, DeadlineExceeded, PollDesc
 from support import (
     LONG,
@@ -19,6 +21,7 @@ from support import (
     check_python,
     drain,
     needs_greenlet,
+    needs_linux,
     needs_sigint,
     never_early,
     python,
@@ -345,6 +348,181 @@ def test_no_signal_is_lost_between_two_sleeps_of_a_thread_that_drives_for_others
     d.send(b"x")
     for helper in helpers:
         helper.result()
+
+
+# --- signals in the gap between the last look and the sleep ---------------------------------------
+
+GAP = """
+import ctypes, signal, socket, threading, time
+import netpoll
+from netpoll import READ, Poller
+
+gap = ctypes.CDLL(None)
+gap.gap_arm.argtypes = [ctypes.c_long, ctypes.c_int]
+gap.gap_sleeps.restype = ctypes.c_long
+handled = threading.Event()
+signal.signal(signal.SIGUSR1, lambda *_: handled.set())
+poller = netpoll.default_poller()
+
+def pair(kind=socket):
+    a, b = kind.socketpair()
+    a.setblocking(False)
+    return a, b
+
+def end_when_handled(ends):
+    "What was not handled by then is handled only because the wait ended."
+    prompt.append(handled.wait(5))
+    ends.send(b"x")
+
+def in_the_gap(wait, ends):
+    "The signal comes just before the first sleep of a wait, or the second, ..."
+    for n in range(1, 6):
+        time.sleep(0.05)  # or this wait might be taken for the last one, which goes on
+        handled.clear()
+        helper = threading.Thread(target=end_when_handled, args=(ends,))
+        helper.start()
+        gap.gap_arm(n, signal.SIGUSR1)
+        wait()
+        assert gap.gap_sleeps() >= n
+        gap.gap_arm(0, 0)
+        helper.join()
+
+def wait_for(desc, sock):
+    desc.reset(READ)
+    desc.wait(READ)
+    assert sock.recv(1) == b"x"
+
+prompt = []
+"""
+
+GAPS = {
+    "a thread that drives": """
+        a, b = pair()
+        desc = netpoll.open(a)
+        in_the_gap(lambda: wait_for(desc, a), b)
+    """,
+    "a thread that follows": """
+        (a, b), (c, d) = pair(), pair()
+        other, desc = netpoll.open(c), netpoll.open(a)
+        driving = threading.Thread(target=other.wait, args=(READ,))
+        driving.start()
+        while not poller.stats().parked_readers:
+            time.sleep(0.001)
+        time.sleep(0.1)
+        in_the_gap(lambda: wait_for(desc, a), b)
+        d.send(b"x")
+        driving.join()
+    """,
+    "a poll": """
+        a, b = pair()
+        desc = netpoll.open(a)
+        def poll():
+            desc.reset(READ)
+            desc.park(READ, "token")
+            while not poller.poll(None):
+                pass
+            assert desc.resume(READ) and a.recv(1) == b"x"
+        in_the_gap(poll, b)
+    """,
+    "a poll with a timeout": """
+        a, b = pair()
+        desc = netpoll.open(a)
+        def poll():
+            desc.reset(READ)
+            desc.park(READ, "token")
+            while not poller.poll(20):
+                pass
+            assert desc.resume(READ) and a.recv(1) == b"x"
+        in_the_gap(poll, b)
+    """,
+    "a socket": """
+        from netpoll import socket as np_socket
+        a, b = np_socket.socketpair()
+        def receive():
+            assert a.recv(1) == b"x"
+        in_the_gap(receive, b)
+    """,
+    "a socket with a timeout": """
+        from netpoll import socket as np_socket
+        a, b = np_socket.socketpair()
+        a.settimeout(20)
+        def receive():
+            assert a.recv(1) == b"x"
+        in_the_gap(receive, b)
+    """,
+    "a hub": """
+        from netpoll import green
+        a, b = pair()
+        def main():
+            desc = netpoll.open(a)
+            wait_for(desc, a)
+            desc.close()
+        in_the_gap(lambda: green.run(main), b)
+    """,
+    # The slice is not renewed by each event, or the handler would wait for the stream to end.
+    "a thread that drives for a steady stream": """
+        (a, b), (c, d) = pair(), pair()
+        other, desc = netpoll.open(c), netpoll.open(a)
+        ended = threading.Event()
+        def read():
+            while not ended.is_set():
+                other.reset(READ)
+                other.wait(READ)
+                c.recv(100)
+        def stream():
+            while not ended.wait(0.002):
+                d.send(b"x")
+            d.send(b"x")
+        streaming = [threading.Thread(target=read), threading.Thread(target=stream)]
+        for thread in streaming:
+            thread.start()
+        in_the_gap(lambda: wait_for(desc, a), b)
+        ended.set()
+        for thread in streaming:
+            thread.join()
+    """,
+}
+
+
+@pytest.fixture(scope="module")
+def gap(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    library = tmp_path_factory.mktemp("gap") / "gap.so"
+    source = TESTS / "faults" / "gap.c"
+    compile_c(*f"{STRICT} -fPIC -shared".split(), source, "-o", library, "-ldl")
+    return library
+
+
+@needs_linux
+@needs_compiler
+@pytest.mark.rule(13)
+@pytest.mark.parametrize("where", GAPS)
+def test_a_signal_just_before_a_sleep_is_handled_soon(
+    backend: str, where: str, gap: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if "hub" in where:
+        pytest.importorskip("greenlet")
+    monkeypatch.setenv("LD_PRELOAD", f"{os.environ.get('LD_PRELOAD', '')} {gap}".strip())
+    script = GAP + dedent(GAPS[where]) + "\nprint(prompt)\n"
+    assert check_python(script, backend=backend, limit=60) == f"{[True] * 5}\n"
+
+
+@needs_linux
+@needs_compiler
+@pytest.mark.rule(13)
+def test_an_idle_thread_looks_for_signals_less_and_less(
+    backend: str, gap: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LD_PRELOAD", f"{os.environ.get('LD_PRELOAD', '')} {gap}".strip())
+    script = """
+        a, b = pair()
+        desc = netpoll.open(a)
+        threading.Timer(2, b.send, [b"x"]).start()
+        gap.gap_arm(0, 0)
+        wait_for(desc, a)
+        print(gap.gap_sleeps())
+    """
+    # 20 ms, 40, 80, ... are seven; more if the machine is so busy that it looks like the program.
+    assert 2 <= int(check_python(GAP + dedent(script), backend=backend)) <= 25
 
 
 # --- Ctrl-C, each in a process of its own ---------------------------------------------------------

@@ -785,8 +785,8 @@ BUGS = (
         (
             (
                 "alone.c",
-                "left_until(until));\n    np_blocking",
-                "left_until(until) / 2);\n    np_blocking",
+                "slice.end < until ? slice.length : left_until(until));",
+                "left_until(until) / 2);",
             ),
         ),
     ),
@@ -801,5 +801,54 @@ BUGS = (
                 "    np_store(&b->shown.forks, forks);\n    return 0;",
             ),
         ),
+    ),
+    Bug(
+        "follower_sleeps_without_end",
+        "a signal that comes just before the main thread follows is handled when it is woken",
+        "a_signal_before_a_follower_sleeps_is_handled",
+        (("thread.c", "WORD_IDLE, timeout_until(slice->end));", "WORD_IDLE, -1);"),),
+    ),
+    Bug(
+        "driver_sleeps_without_end",
+        "the same, when it drives",
+        "a_signal_between_two_sleeps_is_handled",
+        (("thread.c", "&w->driver, slice->end, wakes)", "&w->driver, INT64_MAX, wakes)"),),
+    ),
+    Bug(
+        "first_sleep_without_end",
+        "only later sleeps of the same wait have one, when the main thread drives",
+        "a_signal_between_two_sleeps_is_handled",
+        (
+            (
+                "thread.c",
+                "    int events = np_drive(p, &w->driver, slice->end, wakes);",
+                "    int64_t end = slice->length ? INT64_MAX : slice->end;\n"
+                "    int events = np_drive(p, &w->driver, end, wakes);",
+            ),
+        ),
+    ),
+    Bug(
+        "poll_sleeps_without_end",
+        "a signal that comes while np_poll hands out others' events waits for the next one",
+        "a_signal_between_two_polls_is_handled",
+        (("poller.c", "slice.end < c->until ? slice.end : c->until", "c->until"),),
+    ),
+    Bug(
+        "poll_does_not_send_its_host_to_look",
+        "np_poll sleeps again when its slice is over",
+        "a_signal_between_two_polls_is_handled",
+        (
+            (
+                "poller.c",
+                "            rc = NP_INTERRUPTED;\n    }",
+                "            np_yield();\n    }",
+            ),
+        ),
+    ),
+    Bug(
+        "alone_sleeps_without_end",
+        "a signal that comes just before a thread waits by itself is not handled",
+        "a_signal_before_a_wait_alone_is_handled",
+        (("alone.c", "slice.end < until ? slice.length : left_until(until)", "left_until(until)"),),
     ),
 )

@@ -470,7 +470,7 @@ static void prepare(const scenario *s)
         static const ex_site start = {"", 0, "start"};
         a->name = s->actors[actor_count].name;
         a->alive = true;
-        a->interrupted = false;
+        a->interrupted = a->has_handler = a->noted = false;
         a->buffered = 0;
         a->due = 0;
         a->last_step = 0;

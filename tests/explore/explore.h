@@ -68,9 +68,12 @@ int64_t ex_clock(void);            /* what it says, without a scheduling point *
 void ex_await(const bool *flag);   /* until another actor has set it */
 void ex_set(bool *flag);           /* ... like this */
 void ex_signal(const char *actor); /* a signal interrupts that actor's next blocking call */
-void ex_become_only_actor(void);   /* a fork: the others are gone, but for those in ex_await,
-                                      who are threads that the child will start */
-void ex_expect_leak(void);         /* memory may be left in this execution */
+void ex_has_handler(const char *actor);
+void ex_signal_noted(const char *actor);
+bool ex_look_for_signals(void);
+void ex_become_only_actor(void); /* a fork: the others are gone, but for those in ex_await,
+                                    who are threads that the child will start */
+void ex_expect_leak(void);       /* memory may be left in this execution */
 
 /* --- between engine and sim ------------------------------------------------------------------- */
 
@@ -90,7 +93,8 @@ typedef struct op {
 typedef struct actor {
     const char *name;
     bool alive;
-    bool interrupted; /* a signal is pending */
+    bool interrupted; /* a signal is pending, or has come while it was asleep */
+    bool has_handler, noted;
     op next;
     char *stack_low, *stack_high, *stack_now;
     struct {

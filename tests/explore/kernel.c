@@ -311,6 +311,13 @@ bool sleep_until(sleep_call *c, const char *text)
     }
     if (c->due != 0 && c->due != INT64_MAX)
         next.reads[1] = &ex_clock_object;
+    if (c->who && c->who->has_handler && c->due != 0) {
+        /* A signal that comes before this point ends no sleep. */
+        static const ex_site entry = {"kernel", 0, "begins to sleep"};
+        op begins = {.object = &c->who->interrupted, .site = &entry};
+        ex_point(&begins);
+        ex_trace("begins to sleep");
+    }
     file *inside = c->epoll ? c->epoll : c->kqueue;
     if (inside)
         inside->inside++;

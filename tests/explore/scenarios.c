@@ -76,6 +76,13 @@ static void three(void)
     with(3);
 }
 
+static void two_with_a_handler(void)
+{
+    with(2);
+    np_look_for_signals();
+    ex_has_handler("first");
+}
+
 void finish(void)
 {
     np_stats stats;
@@ -320,6 +327,62 @@ static void interrupted_and_ok(void)
 {
     EXPECT(result[0] == NP_INTERRUPTED && result[1] == NP_OK);
     finish();
+}
+
+/* What Python does: when a wait is interrupted, look whether a handler has to run. */
+static void waits_0_and_handles(void)
+{
+    int rc;
+    do {
+        if (ex_look_for_signals())
+            ex_set(&flag[0]);
+        rc = np_wait(d[0], NP_READ);
+    } while (rc == NP_INTERRUPTED);
+    end_with(rc);
+}
+
+static void polls_and_handles(void)
+{
+    int rc, n = 0;
+    do {
+        if (ex_look_for_signals())
+            ex_set(&flag[0]);
+        np_token token;
+        rc = np_poll(p, -1, &token, 1, &n);
+        if (rc == NP_OK && n == 0)
+            np_yield(); /* what it drained was meant for the other */
+    } while (rc == NP_INTERRUPTED || (rc == NP_OK && n == 0));
+    end_with(rc);
+}
+
+static void token_0_and_two_waiters(void)
+{
+    two_with_a_handler();
+    EXPECT(np_park(d[0], NP_READ, 7, 0) == NP_PARKED);
+}
+
+static void event_and_signal(void)
+{
+    k_send(fd[1]);
+    ex_signal_noted("first");
+}
+
+static void signal_alone(void)
+{
+    ex_signal_noted("first");
+}
+
+static void ends_both_once_handled(void)
+{
+    ex_await(&flag[0]);
+    k_send(fd[0]);
+    k_send(fd[1]);
+}
+
+static void ends_it_once_handled(void)
+{
+    ex_await(&flag[0]);
+    k_send(fd[0]);
 }
 
 static void waits_0_then_wakes(void)
@@ -1337,6 +1400,30 @@ const scenario scenarios[] = {
      one,
      {WHO("first", waits_twice_0), WHO("signal", signals_first), WHO("peer", sends_0)},
      first_ok,
+     0},
+
+    {"a_signal_between_two_sleeps_is_handled",
+     "whether the thread it is for drives for another, follows, or changes from one to the other",
+     two_with_a_handler,
+     {WHO("first", waits_0_and_handles), WHO("second", waits_1), WHO("signal", event_and_signal),
+      WHO("last", ends_it_once_handled)},
+     two_ok,
+     0},
+
+    {"a_signal_before_a_follower_sleeps_is_handled",
+     "though nothing else happens that would wake it",
+     two_with_a_handler,
+     {WHO("first", waits_0_and_handles), WHO("second", waits_1), WHO("signal", signal_alone),
+      WHO("last", ends_both_once_handled)},
+     two_ok,
+     0},
+
+    {"a_signal_between_two_polls_is_handled",
+     "also in a poll that hands out others' events",
+     token_0_and_two_waiters,
+     {WHO("first", polls_and_handles), WHO("second", waits_1), WHO("signal", event_and_signal),
+      WHO("last", ends_it_once_handled)},
+     two_ok,
      0},
 
     {"a_deadline_reaches_the_waiter",

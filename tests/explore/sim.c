@@ -258,18 +258,23 @@ static sleeper sleepers[EX_ACTORS];
 static bool may_wake(void *arg)
 {
     sleeper *s = arg;
-    return s->woken || ex_actors[s - sleepers].interrupted;
+    const actor *a = &ex_actors[s - sleepers];
+    return s->woken || a->interrupted || (a->due && a->due <= ex_clock());
 }
 
 /* As the real one: it looks at the word again whenever it is woken. */
-int np_park_wait(np_atomic32 *word, uint32_t expected)
+int np_park_wait(np_atomic32 *word, uint32_t expected, int64_t timeout)
 {
     static const ex_site look = {"park", 0, "np_park_wait: look"};
     static const ex_site sleep = {"park", 0, "np_park_wait: asleep"};
     sleeper *s = &sleepers[ex_self];
+    actor *self = &ex_actors[ex_self];
 
     for (;;) {
-        point(word, true, &look);
+        op first = {
+            .object = word, .write = true, .site = &look, .reads = {&self->interrupted, NULL}};
+        ex_point(&first);
+        sim_check_address(word);
         sim_fence();
         ex_trace("look at the word: %u", word->value);
         if (word->value != expected)
@@ -280,14 +285,17 @@ int np_park_wait(np_atomic32 *word, uint32_t expected)
                    .enabled = may_wake,
                    .arg = s,
                    .site = &sleep,
-                   .reads = {&ex_actors[ex_self].interrupted}};
+                   .reads = {&self->interrupted, timeout < 0 ? NULL : &ex_clock_object}};
+        self->due = timeout < 0 ? 0 : ex_clock() + timeout;
         ex_point(&next);
+        self->due = 0;
         s->word = NULL;
         if (!s->woken) {
-            ex_actors[ex_self].interrupted = false;
-            ex_trace("interrupted by a signal");
+            ex_trace(self->interrupted ? "interrupted by a signal" : "the time is over");
+            self->interrupted = false;
             return -EINTR;
         }
+        self->interrupted = self->interrupted && !self->has_handler;
         ex_trace("woken");
     }
 }
@@ -309,10 +317,9 @@ void np_unpark(np_atomic32 *word)
     ex_trace("np_unpark: nobody sleeps there");
 }
 
-/* That is about signals between two sleeps, which are not explored. */
 bool np_gets_signals(void)
 {
-    return false;
+    return ex_self >= 0 && ex_actors[ex_self].has_handler;
 }
 
 void np_yield(void)
@@ -415,6 +422,43 @@ void ex_signal(const char *name)
     ex_point(&next);
     a->interrupted = true;
     ex_trace("a signal for %s", name);
+}
+
+/* The signal comes to an actor whose handler only takes a note.  It ends the call in which the
+ * actor is blocked, if it is; but no later one. */
+void ex_signal_noted(const char *name)
+{
+    static const ex_site site = {"scenario", 0, "signal"};
+    actor *a = ex_actors;
+    while (strcmp(a->name, name) != 0)
+        a++;
+    op next = {.object = &a->interrupted, .write = true, .site = &site};
+    ex_point(&next);
+    a->noted = true;
+    a->interrupted = a->next.reads[0] == &a->interrupted && a->next.enabled;
+    ex_trace("a signal for %s, %s", name, a->interrupted ? "asleep" : "awake");
+}
+
+/* The host looks for its handler's note. */
+bool ex_look_for_signals(void)
+{
+    static const ex_site site = {"scenario", 0, "look for signals"};
+    actor *self = &ex_actors[ex_self];
+    op next = {.object = &self->interrupted, .write = true, .site = &site};
+    ex_point(&next);
+    bool noted = self->noted;
+    self->noted = false;
+    ex_trace("looks for signals: %s", noted ? "one came" : "none");
+    return noted;
+}
+
+/* In setup: this actor's thread is the one to which signals come. */
+void ex_has_handler(const char *name)
+{
+    actor *a = ex_actors;
+    while (strcmp(a->name, name) != 0)
+        a++;
+    a->has_handler = true;
 }
 
 void sim_reset(void)

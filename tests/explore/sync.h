@@ -81,7 +81,7 @@ static inline uintptr_t np_thread_id(void)
     return 0;
 }
 
-int np_park_wait(np_atomic32 *word, uint32_t expected);
+int np_park_wait(np_atomic32 *word, uint32_t expected, int64_t timeout);
 void np_unpark(np_atomic32 *word);
 bool np_gets_signals(void);
 int64_t np_now_roughly(void);

@@ -384,6 +384,46 @@ static void signals_waiter(void)
     ex_signal("waiter");
 }
 
+static bool handled;
+
+static void one_alone_with_a_handler(void)
+{
+    one_alone();
+    np_look_for_signals();
+    ex_has_handler("waiter");
+    handled = false;
+}
+
+/* As Python does. */
+static void waits_alone_and_handles(void)
+{
+    int rc;
+    do {
+        if (ex_look_for_signals())
+            ex_set(&handled);
+        rc = np_wait_alone(bell, fd[0], NP_READ, NP_NEVER);
+    } while (rc == NP_INTERRUPTED);
+    end_with(rc);
+}
+
+static void signals_one_who_looks(void)
+{
+    ex_signal_noted("waiter");
+}
+
+static void sends_once_handled(void)
+{
+    ex_await(&handled);
+    k_send(fd[0]);
+}
+
+static void alone_ok(void)
+{
+    EXPECT(result[0] == NP_OK);
+    np_bell_free(bell);
+    finish();
+}
+
 static bool forked, waiting;
 
 static void one_alone_before_a_fork(void)
@@ -515,6 +555,13 @@ const scenario user_scenarios[] = {
      one_alone,
      {WHO("waiter", waits_by_itself), WHO("signal", signals_waiter), WHO("peer", sends_one)},
      alone_interrupted,
+     ONE_BACKEND},
+    {"a_signal_before_a_wait_alone_is_handled",
+     "though it ends no sleep",
+     one_alone_with_a_handler,
+     {WHO("waiter", waits_alone_and_handles), WHO("signal", signals_one_who_looks),
+      WHO("peer", sends_once_handled)},
+     alone_ok,
      ONE_BACKEND},
     {"a_childs_bell_rings",
      "though it was made before the fork",
