@@ -23,7 +23,8 @@ endif
 CORE := $(filter-out $(FOREIGN),$(wildcard csrc/*.c))
 EXT := $(wildcard python/ext/*.c)
 C_TESTS := $(wildcard tests/c/test_*.c)
-C_TEST_BINS := $(patsubst tests/c/%.c,build/c/%,$(C_TESTS))
+# Twice: threads park by the kernel, and as on macOS.
+C_TEST_BINS := $(patsubst tests/c/%.c,build/c/%,$(C_TESTS)) $(patsubst tests/c/%.c,build/c/cond/%,$(C_TESTS))
 C_HEADERS := $(wildcard csrc/*.h python/ext/*.h tests/c/*.h)
 C_ALL := $(filter-out %_made.h,$(wildcard csrc/*.[ch] python/ext/*.[ch] tests/c/*.[ch] tests/capi/*.c \
     tests/fuzz/c/*.[ch] tests/faults/*.c benchmarks/c/*.[ch] examples/c/*.c examples/extension/*.c))
@@ -90,9 +91,16 @@ $(DEPS): requirements-dev.txt
 	$(PY) -m pip install -q -r requirements-dev.txt
 	@touch $@
 
-build/c/%: tests/c/%.c $(CORE) $(C_HEADERS)
+define compile_c_test
 	@mkdir -p $(@D)
-	$(CC) $(C_STD) $(C_WARN) -O2 -g $(CFLAGS) -Icsrc -o $@ $< $(CORE) $(LDFLAGS) -pthread
+	$(CC) $(C_STD) $(C_WARN) $(1) -O2 -g $(CFLAGS) -Icsrc -o $@ $< $(CORE) $(LDFLAGS) -pthread
+endef
+
+build/c/%: tests/c/%.c $(CORE) $(C_HEADERS)
+	$(call compile_c_test)
+
+build/c/cond/%: tests/c/%.c $(CORE) $(C_HEADERS)
+	$(call compile_c_test,-DNP_PARK_COND)
 
 clean:
 	rm -rf $(VENV) build dist python/*.egg-info python/netpoll/_core.c python/netpoll/_core*.so \

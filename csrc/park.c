@@ -147,8 +147,8 @@ void np_unpark(np_atomic32 *word)
 
 /* A waker changes the word, then takes the bucket's lock; a sleeper looks at the word with that
  * lock held: so no wake-up falls between the look and the sleep.  A condition variable hides
- * signals from its sleeper: it comes back every SLICE to let the host look for them, whatever time
- * it was given. */
+ * signals from its sleeper: the thread to which they come is back every SLICE to let the host look
+ * for them, whatever time it was given. */
 enum { BUCKETS = 64, SLICE_NS = 20 * 1000 * 1000 };
 
 static struct {
@@ -167,6 +167,8 @@ static void init_condition(pthread_cond_t *c)
 static int wait_for(pthread_cond_t *c, pthread_mutex_t *lock, int64_t ns)
 {
     const struct timespec ts = timespec_of(ns);
+    if (ns < 0)
+        return pthread_cond_wait(c, lock);
     return pthread_cond_timedwait_relative_np(c, lock, &ts);
 }
 
@@ -186,6 +188,8 @@ static void init_condition(pthread_cond_t *c)
 static int wait_for(pthread_cond_t *c, pthread_mutex_t *lock, int64_t ns)
 {
     const struct timespec until = timespec_of(np_now() + ns);
+    if (ns < 0)
+        return pthread_cond_wait(c, lock);
     return pthread_cond_timedwait(c, lock, &until);
 }
 
@@ -215,12 +219,13 @@ static unsigned bucket_of(const np_atomic32 *word)
 int np_park_wait(np_atomic32 *word, uint32_t expected, int64_t timeout)
 {
     unsigned i = bucket_of(word);
-    int64_t ns = timeout >= 0 && timeout < SLICE_NS ? timeout : SLICE_NS;
     int rc = 0;
 
+    if (np_gets_signals() && (timeout < 0 || timeout > SLICE_NS))
+        timeout = SLICE_NS;
     pthread_mutex_lock(&buckets[i].lock);
     while (np_load(word) == expected && rc == 0)
-        rc = wait_for(&buckets[i].changed, &buckets[i].lock, ns);
+        rc = wait_for(&buckets[i].changed, &buckets[i].lock, timeout);
     pthread_mutex_unlock(&buckets[i].lock);
     return rc == ETIMEDOUT ? -EINTR : 0;
 }
