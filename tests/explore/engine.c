@@ -487,6 +487,7 @@ static void prepare(const scenario *s)
     sim_reset();
     kernel_reset();
     fork_reset();
+    iocp_core_reset();
 }
 
 static int run_once(const scenario *s)
@@ -646,18 +647,29 @@ static bool matches(const char *list, const char *name)
     return !list;
 }
 
-static const char *const BACKENDS[] = {"epoll", "kqueue", "poll"};
+static const char *const BACKENDS[] = {"epoll", "kqueue", "poll", "iocp"};
 enum { BACKEND_COUNT = sizeof BACKENDS / sizeof *BACKENDS };
 
-/* Of both tables, one after the other. */
+/* On the nth backend? */
+static bool applies(const scenario *s, int nth)
+{
+    if (strcmp(BACKENDS[nth], "iocp") == 0)
+        return !(s->flags & (ONE_BACKEND | ERROR_EVENTS | FORKS | NESTS | SIGNALS | FILE_LIVES_ON));
+    if (s->flags & IOCP_ONLY || (s->flags & ONE_BACKEND && nth > 0))
+        return false;
+    return !(s->flags & ERROR_EVENTS && strcmp(BACKENDS[nth], "kqueue") == 0);
+}
+
+/* Of all tables, one after the other. */
 static const scenario *after(const scenario *s)
 {
-    static const scenario *table;
+    static const scenario *const tables[] = {scenarios, user_scenarios, overlapped_scenarios};
+    static size_t table;
     if (!s)
-        table = scenarios;
-    s = s ? s + 1 : scenarios;
-    if (!s->name && table == scenarios)
-        s = table = user_scenarios;
+        table = 0;
+    s = s ? s + 1 : tables[0];
+    if (!s->name && ++table < sizeof tables / sizeof *tables)
+        s = tables[table];
     return s->name ? s : NULL;
 }
 
@@ -686,7 +698,7 @@ static int replay(const char *which, const char *schedule_text)
 static int usage(void)
 {
     fprintf(stderr, "usage: explore [--seconds PER_SCENARIO] [--bound FLOOR] [--part I/N]\n"
-                    "               [--scenarios NAME,...] [--backend epoll|kqueue|poll] [--first] "
+                    "               [--scenarios NAME,...] [--backend epoll|iocp|kqueue|poll] [--first] "
                     "[--unreduced]\n"
                     "       explore --replay SCENARIO/BACKEND SCHEDULE\n"
                     "       explore --list\n");
@@ -738,10 +750,8 @@ int main(int argc, char **argv)
     for (const scenario *s = NULL; (s = after(s)) != NULL;)
         for (int b = 0; b < BACKEND_COUNT; b++) {
             ex_backend = BACKENDS[b];
-            bool is_kqueue = strcmp(ex_backend, "kqueue") == 0;
             if (!matches(only, s->name) || (backend && strcmp(backend, ex_backend) != 0) ||
-                (s->flags & NOT_ON_KQUEUE && is_kqueue) || (s->flags & ONE_BACKEND && b > 0) ||
-                number++ % parts != part)
+                !applies(s, b) || number++ % parts != part)
                 continue;
             ran++;
             if (!examine_both(s, budget, floor) && ++failed && first_only)

@@ -4,8 +4,11 @@
  *   sim.c       what lies below the core: atomics, locks, parking, the clock, memory
  *   kernel.c    a kernel in miniature: epoll, poll, eventfd, timerfd, sockets
  *   kqueue.c    ... and kqueue
+ *   iocp.c      ... and completion ports, AFD polls, overlapped receives
+ *   win32.c     ... and what else of Windows the core calls
  *   scenarios.c who does what, and what must hold at the end
  *   users.c     ... of those who do I/O with a lock of their own
+ *   overlapped.c ... of the completion way, and what only Windows has
  *   explore.py  builds it, plants the bugs, spends the time
  *
  * An actor gives up control just before each operation that others can see (ex_point), so between
@@ -38,13 +41,19 @@ typedef struct scenario {
     int flags;
 } scenario;
 
+/* Where a scenario is not run, and why. */
 enum {
-    NOT_ON_KQUEUE = 1, /* it cannot happen there */
-    OWN_HOOKS = 2,     /* the scenario sets the host's hooks itself */
-    ONE_BACKEND = 4    /* the kernel has no part in it */
+    OWN_HOOKS = 1,     /* the scenario sets the host's hooks itself */
+    ONE_BACKEND = 2,   /* the kernel has no part in it */
+    ERROR_EVENTS = 4,  /* kqueue and iocp have none that tell of an error and nothing else */
+    FORKS = 8,         /* Windows has no fork */
+    NESTS = 16,        /* a completion port has no fileno() */
+    SIGNALS = 32,      /* on Windows none ends a call; Ctrl-C has scenarios of its own */
+    FILE_LIVES_ON = 64, /* under another number, which iocp cannot tell (docs/windows.md) */
+    IOCP_ONLY = 128
 };
 
-extern const scenario scenarios[], user_scenarios[];
+extern const scenario scenarios[], user_scenarios[], overlapped_scenarios[];
 extern const char *ex_backend; /* of this search */
 extern bool ex_hooks;          /* the host has a global lock: np_poll looks twice */
 extern bool ex_polled;         /* np_poll was called in this search */
@@ -123,6 +132,8 @@ bool sim_next_instant(void);
 extern const char ex_clock_object, ex_kernel_object;
 
 int64_t kernel_next_timer(void);
+bool iocp_has(const void *p, size_t n); /* is an operation of the kernel's writing there? */
+void iocp_core_reset(void);
 void kernel_fork(void);
 void kernel_reset(void);
 void kernel_finish(void);

@@ -28,11 +28,13 @@ ROOT = Path(__file__).absolute().parents[2]
 HERE = ROOT / "tests" / "explore"
 BUILD = ROOT / "build" / "explore"
 
-OURS = ("engine", "sim", "kernel", "kqueue", "scenarios", "users", "fork_whole")
+OURS = ("engine", "sim", "kernel", "kqueue", "iocp", "win32")
+OURS += ("scenarios", "users", "overlapped")
 # Everything else in csrc/ is explored, the backends too, on the kernel in miniature.
-REPLACED = ("clock", "park", "fork", "features")
+REPLACED = ("clock", "park", "park_win32", "features")
 ONLY_LOOKS = ("snapshot", "report")
-ELSEWHERE = ("backend_iocp",)  # and *_win32
+# Included by a file of ours, which reaches their statics.
+WHOLE = {"fork": "fork_whole", "backend_iocp": "iocp_whole", "interrupt_win32": "iocp_whole"}
 
 KERNEL_CALLS = [
     "epoll_create1",
@@ -59,7 +61,8 @@ KERNEL_CALLS = [
 ]
 MEMORY_CALLS = ("malloc", "calloc", "realloc", "free")
 
-COMMON = ["-std=gnu11", "-O1", "-g", "-D_GNU_SOURCE=", "-DNETPOLL_KQUEUE=1"]
+COMMON = ["-std=gnu11", "-O1", "-g", "-D_GNU_SOURCE="]
+COMMON += ["-DNETPOLL_KQUEUE=1", "-DNP_HAVE_IOCP=1"]
 COMMON += ["-include", str(HERE / "sync.h")]
 RENAMED = [f"-D{name}=k_{name}" for name in KERNEL_CALLS]
 RENAMED += [f"-D{name}=sim_{name}" for name in MEMORY_CALLS]
@@ -68,14 +71,23 @@ RENAMED += ["-Wno-implicit-function-declaration"]
 
 # A system of its own: with kqueue, and user events to wake with, as DragonFly and FreeBSD have.
 OF_ONE_UNIT = {"backend_kqueue": [f"-I{HERE / 'kqueue'}", "-D__DragonFly__"]}
+# Windows' part of the core, and what stands in for Windows.
+WINDOWS = [f"-I{HERE / 'windows'}", "-include", str(HERE / "windows" / "windows.h")]
+for name in ("iocp", "win32", "overlapped", "iocp_whole"):
+    OF_ONE_UNIT[name] = WINDOWS
 
 Failed = subprocess.CalledProcessError
 
 
 def core_units(csrc: Path) -> list[str]:
     units = sorted(path.stem for path in csrc.glob("*.c"))
-    left_out = (*REPLACED, *ONLY_LOOKS, *ELSEWHERE)
-    return [unit for unit in units if unit not in left_out and not unit.endswith("_win32")]
+    left_out = (*REPLACED, *ONLY_LOOKS, *WHOLE)
+    return [unit for unit in units if unit not in left_out]
+
+
+def flags_of(unit: str) -> list[str]:
+    own = WINDOWS if unit.endswith("_win32") else OF_ONE_UNIT.get(unit, [])
+    return [*own, *(["-Wall", "-Wextra"] if unit in OURS else RENAMED)]
 
 
 def compile_one(source: Path, target: Path, csrc: Path, flags: Iterable[str]) -> None:
@@ -91,16 +103,14 @@ def build(name: str, csrc: Path, only: Iterable[str] | None = None) -> Path:
     objects = []
     with ThreadPoolExecutor(os.cpu_count() or 2) as pool:
         jobs = []
-        for unit in (*core_units(csrc), *OURS):
+        of_core = core_units(csrc)
+        for unit in (*of_core, *sorted(set(WHOLE.values())), *OURS):
             if only is not None and unit not in only:
                 objects.append(BUILD / "core" / f"{unit}.o")
                 continue
-            ours = unit in OURS
-            source = (HERE if ours else csrc) / f"{unit}.c"
-            flags = ["-Wall", "-Wextra"] if ours and unit != "fork_whole" else RENAMED
-            flags = [*OF_ONE_UNIT.get(unit, ()), *flags]
+            source = (csrc if unit in of_core else HERE) / f"{unit}.c"
             objects.append(folder / f"{unit}.o")
-            jobs.append(pool.submit(compile_one, source, objects[-1], csrc, flags))
+            jobs.append(pool.submit(compile_one, source, objects[-1], csrc, flags_of(unit)))
         for job in jobs:
             job.result()
     program = folder / "explore"
@@ -116,8 +126,7 @@ def plant(bug: Bug) -> Path:
     changed = {file.removesuffix(".c") for file, _, _ in bug.changes}
     if any(file.endswith(".h") for file in changed):
         return build(f"bugs/{bug.name}", csrc)
-    if "fork" in changed:
-        changed.add("fork_whole")
+    changed.update(WHOLE[unit] for unit in WHOLE if unit in changed)
     return build(f"bugs/{bug.name}", csrc, changed)
 
 
@@ -140,7 +149,7 @@ def hunt(bug: Bug, program: Path, show: bool) -> str | None:
 def weakened() -> Iterable[tuple[str, Bug]]:
     """Each atomic store of the core, as a bug that gives it release order only."""
     for path in sorted(CSRC.glob("*.c")):
-        if path.stem not in (*core_units(CSRC), "fork"):
+        if path.stem not in (*core_units(CSRC), *WHOLE):
             continue
         lines = path.read_text(encoding="utf-8").splitlines()
         for number, line in enumerate(lines, 1):

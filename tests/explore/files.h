@@ -1,4 +1,4 @@
-/* The kernel in miniature, inside: files, descriptors, sleepers; kernel.c and kqueue.c. */
+/* The kernel in miniature, inside: files, descriptors, sleepers; kernel.c, kqueue.c and iocp.c. */
 #ifndef FILES_H
 #define FILES_H
 
@@ -9,7 +9,18 @@
 #include "explore.h"
 
 enum { FILES = 24, FDS = 24, REGS = 16 };
-enum { FREE, SOCKET, EVENTFD, TIMERFD, EPOLL, KQUEUE };
+enum {
+    FREE,
+    A_SOCKET, /* Windows has SOCKET */
+    EVENTFD,
+    TIMERFD,
+    EPOLL,
+    KQUEUE,
+    PORT,           /* iocp.c: a completion port */
+    AFD,            /* a handle of the driver of sockets */
+    WAITABLE_TIMER,
+    WAIT_PACKET     /* brings a timer into a port */
+};
 
 /* What epoll was told of one descriptor. */
 typedef struct registration {
@@ -32,12 +43,17 @@ typedef struct knote {
 
 typedef struct file {
     int kind, refs;
-    int inside; /* in epoll_wait or kevent on it */
+    int inside; /* in epoll_wait, kevent or a port's call on it */
     uint64_t bytes;
     bool writable, error, hangup;
     int64_t when; /* of a timer */
     registration regs[REGS];
     knote knotes[REGS];
+
+    /* Of what reports through a completion port. */
+    struct file *port;   /* NULL: it does not */
+    uintptr_t key;       /* of its packets */
+    struct file *target; /* of a WAIT_PACKET: the timer */
 } file;
 
 extern file files[FILES];
@@ -45,7 +61,7 @@ extern int fds[FDS]; /* file + 1, 0: closed */
 
 /* Somebody asleep in a system call. */
 typedef struct sleep_call {
-    file *epoll, *kqueue; /* or, if neither: */
+    file *epoll, *kqueue, *port; /* or, if none: */
     const struct pollfd *pfds;
     nfds_t n;
     int64_t due; /* 0: do not sleep, INT64_MAX: for ever */
@@ -67,5 +83,13 @@ bool kqueue_has_events(const file *kq);
 void kqueue_changed(const file *f, uint32_t what);
 void kqueue_forget(int fd); /* the number is closed */
 int64_t kqueue_next_timer(void);
+
+/* iocp.c */
+bool iocp_has_packets(const file *port);
+void iocp_changed(const file *f);
+void iocp_gone(const file *f); /* its last handle is closed */
+int64_t iocp_next_timer(void);
+void iocp_reset(void);
+void iocp_finish(void);
 
 #endif

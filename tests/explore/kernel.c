@@ -101,6 +101,7 @@ uint32_t state_of(const file *f)
 void changed(const file *f, uint32_t what)
 {
     kqueue_changed(f, what);
+    iocp_changed(f);
     for (int i = 0; i < FILES; i++)
         for (int r = 0; r < REGS && files[i].kind == EPOLL; r++)
             if (files[i].regs[r].fd >= 0 && &files[files[i].regs[r].file] == f)
@@ -120,6 +121,7 @@ static void drop_fd(int fd)
         for (int r = 0; r < REGS && files[i].kind == EPOLL; r++)
             if (files[i].regs[r].fd >= 0 && &files[files[i].regs[r].file] == f)
                 files[i].regs[r].fd = -1;
+    iocp_gone(f);
     f->kind = FREE;
 }
 
@@ -285,7 +287,11 @@ static uint32_t poll_state(const struct pollfd *pfd)
 static bool has_reason(void *arg)
 {
     sleep_call *c = arg;
-    if (c->due <= ex_clock() || (c->who && c->who->interrupted))
+    if (c->due <= ex_clock())
+        return true;
+    if (c->port) /* no signal ends that */
+        return iocp_has_packets(c->port);
+    if (c->who && c->who->interrupted)
         return true;
     if (c->epoll)
         return has_events(c->epoll);
@@ -309,16 +315,16 @@ bool sleep_until(sleep_call *c, const char *text)
         next.reads[0] = &c->who->interrupted;
         c->who->due = c->due;
     }
-    if (c->due != 0 && c->due != INT64_MAX)
+    if (c->port || (c->due != 0 && c->due != INT64_MAX))
         next.reads[1] = &ex_clock_object;
-    if (c->who && c->who->has_handler && c->due != 0) {
+    if (c->who && c->who->has_handler && c->due != 0 && !c->port) {
         /* A signal that comes before this point ends no sleep. */
         static const ex_site entry = {"kernel", 0, "begins to sleep"};
         op begins = {.object = &c->who->interrupted, .site = &entry};
         ex_point(&begins);
         ex_trace("begins to sleep");
     }
-    file *inside = c->epoll ? c->epoll : c->kqueue;
+    file *inside = c->epoll ? c->epoll : c->kqueue ? c->kqueue : c->port;
     if (inside)
         inside->inside++;
     ex_point(&next);
@@ -328,7 +334,7 @@ bool sleep_until(sleep_call *c, const char *text)
     if (!c->who)
         return true;
     c->who->due = 0;
-    bool interrupted = c->who->interrupted && c->due != 0;
+    bool interrupted = c->who->interrupted && c->due != 0 && !c->port;
     if (interrupted)
         c->who->interrupted = false;
     return !interrupted;
@@ -438,13 +444,13 @@ int k_pthread_mutex_unlock(pthread_mutex_t *m)
 
 int k_socket(void)
 {
-    return new_file(SOCKET);
+    return new_file(A_SOCKET);
 }
 
 void k_send(int fd)
 {
     kernel_point("send");
-    file *f = must(fd, SOCKET);
+    file *f = must(fd, A_SOCKET);
     f->bytes++;
     changed(f, EPOLLIN);
     ex_trace("a byte arrives at %d", fd);
@@ -453,7 +459,7 @@ void k_send(int fd)
 bool k_recv(int fd)
 {
     kernel_point("recv");
-    file *f = must(fd, SOCKET);
+    file *f = must(fd, A_SOCKET);
     bool got = f->bytes > 0;
     f->bytes -= got;
     ex_trace("recv(%d): %s", fd, got ? "a byte" : "EAGAIN");
@@ -463,14 +469,14 @@ bool k_recv(int fd)
 /* With the recv before it one system call, so no step of its own. */
 bool k_ended(int fd)
 {
-    const file *f = must(fd, SOCKET);
+    const file *f = must(fd, A_SOCKET);
     return f->hangup && !f->bytes;
 }
 
 void k_writable(int fd)
 {
     kernel_point("room");
-    file *f = must(fd, SOCKET);
+    file *f = must(fd, A_SOCKET);
     f->writable = true;
     changed(f, EPOLLOUT);
     ex_trace("%d has room to write", fd);
@@ -479,7 +485,7 @@ void k_writable(int fd)
 void k_error(int fd)
 {
     kernel_point("error");
-    file *f = must(fd, SOCKET);
+    file *f = must(fd, A_SOCKET);
     f->error = true;
     changed(f, EPOLLERR);
     ex_trace("%d has an error", fd);
@@ -488,7 +494,7 @@ void k_error(int fd)
 void k_hangup(int fd)
 {
     kernel_point("hang-up");
-    file *f = must(fd, SOCKET);
+    file *f = must(fd, A_SOCKET);
     f->hangup = true;
     changed(f, EPOLLHUP);
     ex_trace("the peer of %d is gone", fd);
@@ -502,7 +508,7 @@ void k_user_close(int fd)
 int k_user_dup(int fd)
 {
     kernel_point("dup");
-    int copy = new_file(SOCKET);
+    int copy = new_file(A_SOCKET);
     files[fds[copy] - 1].kind = FREE;
     fds[copy] = fds[fd];
     file_of(fd)->refs++;
@@ -522,7 +528,8 @@ int64_t kernel_next_timer(void)
     for (int i = 0; i < FILES; i++)
         if (files[i].kind == TIMERFD && files[i].when > ex_clock() && files[i].when < first)
             first = files[i].when;
-    return kqueue_next_timer() < first ? kqueue_next_timer() : first;
+    first = kqueue_next_timer() < first ? kqueue_next_timer() : first;
+    return iocp_next_timer() < first ? iocp_next_timer() : first;
 }
 
 /* In a forked child: the threads that were inside are not there, and no kqueue either. */
@@ -547,13 +554,15 @@ void kernel_reset(void)
     memset(fds, 0, sizeof fds);
     for (int i = 0; i < FILES; i++)
         files[i].kind = FREE;
+    iocp_reset();
 }
 
 void kernel_finish(void)
 {
     for (int fd = 0; fd < FDS; fd++)
-        if (fds[fd] && file_of(fd)->kind != SOCKET)
+        if (fds[fd] && file_of(fd)->kind != A_SOCKET)
             ex_fail("descriptor %d of the poller was never closed", fd);
+    iocp_finish();
 }
 
 int k_pthread_atfork(void (*before)(void), void (*parent)(void), void (*child)(void))

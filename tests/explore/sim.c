@@ -49,6 +49,8 @@ void sim_free(void *p)
     if (at >= used || state[at / GRAIN] != 1)
         ex_fail("freed twice, or never allocated");
     size_t size = *(size_t *)(void *)((char *)p - GRAIN);
+    if (iocp_has(p, size))
+        ex_fail("freed while an operation of the kernel's has it");
     memset(state + at / GRAIN, 2, size / GRAIN);
     memset(p, 0xDD, size);
     allocations--;
@@ -315,6 +317,21 @@ void np_unpark(np_atomic32 *word)
             return;
         }
     ex_trace("np_unpark: nobody sleeps there");
+}
+
+/* Windows' Ctrl-C.  Who goes to sleep later comes back at once, as there, where a wait is sliced for
+ * a second. */
+void np_park_interrupt(void)
+{
+    static const ex_site site = {"park", 0, "np_park_interrupt"};
+    for (int i = 0; i < EX_ACTORS; i++) {
+        if (!ex_actors[i].alive)
+            continue;
+        op next = {.object = &ex_actors[i].interrupted, .write = true, .site = &site};
+        ex_point(&next);
+        ex_actors[i].interrupted = true;
+    }
+    ex_trace("np_park_interrupt");
 }
 
 bool np_gets_signals(void)
