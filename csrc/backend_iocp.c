@@ -26,7 +26,7 @@ enum { KEY_AFD, KEY_OVERLAPPED, KEY_WAKE, KEY_TIMER, KEY_INTERRUPT };
 /* READ and WRITE have their modes' numbers. */
 enum { PROBE = 0, POLLS = 3 };
 
-enum { MAX_ORPHANS = 64 };
+enum { MAX_ORPHANS = 64, SLICE_MS = 10 };
 
 typedef struct watch watch;
 
@@ -425,23 +425,37 @@ void np_iocp_withdraw(np_iocp_op *op)
     np_mutex_unlock(&k->lock);
 }
 
-/* What is not an operation is for those in poll, as long as there can be any. */
-void np_iocp_pump(np_iocp_op *op)
+/* For SLICE_MS take out what comes to a poller that is closed: nobody wants its events any more,
+ * but who waits for the end of an operation and who drains the port may each get the other's
+ * packet.  Wake-ups are for those in poll, as long as there can be any.  False: nothing came. */
+static bool take_out(iocp_kernel *k)
 {
-    enum { SLICE_MS = 10 };
-    iocp_kernel *k = op->kernel;
     OVERLAPPED_ENTRY batch[MAX_ORPHANS];
+    bool others = false;
     ULONG n = 0;
+    np_event none;
 
     if (!GetQueuedCompletionStatusEx(k->port, batch, MAX_ORPHANS, &n, SLICE_MS, FALSE))
-        return;
+        return false;
     np_mutex_lock(&k->lock);
     for (ULONG i = 0; i < n; i++)
-        if (batch[i].lpCompletionKey == KEY_OVERLAPPED)
+        if (batch[i].lpCompletionKey == KEY_OVERLAPPED) {
             retire(k, (np_iocp_op *)(void *)batch[i].lpOverlapped);
-        else if (!k->given_back)
+        } else if (batch[i].lpCompletionKey == KEY_AFD) {
+            poll_done(k, (operation *)(void *)batch[i].lpOverlapped, &none);
+        } else if (!k->given_back) {
             put_back(k, &batch[i]);
+            others = true;
+        }
     np_mutex_unlock(&k->lock);
+    if (others)
+        np_yield(); /* to them */
+    return true;
+}
+
+void np_iocp_pump(np_iocp_op *op)
+{
+    take_out(op->kernel);
 }
 
 /* --- life ------------------------------------------------------------------------------------- */
@@ -513,20 +527,17 @@ no_memory:
 static bool drain(iocp_kernel *k)
 {
     enum { PATIENCE_MS = 5000 };
-    OVERLAPPED_ENTRY batch[MAX_ORPHANS];
-    np_event none;
-    ULONG n;
 
-    while (k->in_kernel > 0) {
-        if (!GetQueuedCompletionStatusEx(k->port, batch, MAX_ORPHANS, &n, PATIENCE_MS, FALSE))
-            return false;
-        for (ULONG i = 0; i < n; i++)
-            if (batch[i].lpCompletionKey == KEY_AFD)
-                poll_done(k, (operation *)(void *)batch[i].lpOverlapped, &none);
-            else if (batch[i].lpCompletionKey == KEY_OVERLAPPED)
-                retire(k, (np_iocp_op *)(void *)batch[i].lpOverlapped);
+    for (int waited = 0; waited < PATIENCE_MS;) {
+        np_mutex_lock(&k->lock);
+        bool done = k->in_kernel == 0;
+        np_mutex_unlock(&k->lock);
+        if (done)
+            return true;
+        if (!take_out(k))
+            waited += SLICE_MS;
     }
-    return true;
+    return false;
 }
 
 /* The port stays until the last overlapped operation is finished: its packet must come out. */
@@ -564,9 +575,8 @@ static void iocp_fini(void *kernel)
             forget(k, &k->buckets[i]);
     afd_close_all(&k->devices);
     k->given_back = true;
-    bool drained = drain(k);
     np_mutex_unlock(&k->lock);
-    if (drained)
+    if (drain(k))
         release(k);
 }
 

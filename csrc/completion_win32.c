@@ -30,15 +30,19 @@ static bool is_running(np_iocp_op *op)
 }
 
 /* No event reaches a descriptor that is gone, but the operation's packet still comes out of the
- * port. */
+ * port.  A closed poller stays closed, and is not polled again: each np_poll would wake those who
+ * are still inside once more. */
 static void wait_for_packet(np_iocp_op *op)
 {
     enum { SLICE_NS = 1000000 };
+    bool closed = false;
     int n;
 
-    while (is_running(op))
-        if (np_poll(op->desc->poller, SLICE_NS, NULL, 0, &n) == NP_CLOSED)
+    while (is_running(op)) {
+        closed = closed || np_poll(op->desc->poller, SLICE_NS, NULL, 0, &n) == NP_CLOSED;
+        if (closed)
             np_iocp_pump(op);
+    }
 }
 
 /* The kernel may be reading or writing the buffers: there is no way back before it has let go. */
