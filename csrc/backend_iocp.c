@@ -62,6 +62,8 @@ typedef struct iocp_kernel {
     uint32_t in_kernel; /* polls */
     uint32_t orphans;   /* ... that belong to no watch any more */
     uint32_t inside;    /* threads in poll */
+    uint32_t ctrl_cs;   /* how many there were */
+    uint32_t owed;      /* threads in poll that do not know of the last one */
     uint32_t users;     /* the poller, and overlapped operations from begin to finish */
     bool given_back;    /* by the poller */
 
@@ -591,7 +593,8 @@ static int iocp_renew(void *kernel)
 typedef struct harvest {
     np_event *events;
     int count;
-    bool woken, interrupted;
+    uint32_t interrupts;
+    bool woken;
 } harvest;
 
 static void take_packet(iocp_kernel *k, const OVERLAPPED_ENTRY *packet, harvest *h)
@@ -612,11 +615,23 @@ static void take_packet(iocp_kernel *k, const OVERLAPPED_ENTRY *packet, harvest 
         h->woken = true;
         break;
     case KEY_INTERRUPT:
-        h->interrupted = true;
+        h->interrupts++;
         break;
     default:
         break; /* the timer: coming back is all that it is for */
     }
+}
+
+/* Ctrl-C puts a packet into the port for each who is inside, but anybody may take them, all at
+ * once: those of others who are still inside go back.  True if the caller is interrupted: it was
+ * inside itself (meant), or one is left over. */
+static bool take_interrupts(iocp_kernel *k, uint32_t taken, bool meant)
+{
+    k->owed -= meant;
+    uint32_t others = taken < k->owed ? taken : k->owed;
+    for (uint32_t i = 0; i < others; i++)
+        post(k, KEY_INTERRUPT);
+    return meant || taken > others;
 }
 
 static int iocp_poll(void *kernel, np_event *events, int max, int64_t timeout, bool *woken)
@@ -629,6 +644,7 @@ static int iocp_poll(void *kernel, np_event *events, int max, int64_t timeout, b
 
     np_mutex_lock(&k->lock);
     k->inside++;
+    uint32_t ctrl_cs = k->ctrl_cs;
     np_mutex_unlock(&k->lock);
     DWORD ms = blocking_time(k, timeout, &timer);
     BOOL any = GetQueuedCompletionStatusEx(k->port, batch, room, &n, ms, FALSE);
@@ -640,14 +656,15 @@ static int iocp_poll(void *kernel, np_event *events, int max, int64_t timeout, b
     k->inside--;
     for (ULONG i = 0; any && i < n; i++)
         take_packet(k, &batch[i], &h);
+    bool interrupted = take_interrupts(k, h.interrupts, ctrl_cs != k->ctrl_cs);
     np_mutex_unlock(&k->lock);
 
     *woken = *woken || h.woken;
     if (!any && error != WAIT_TIMEOUT)
         return np_errno_of_win32(error);
-    if (h.count > 0 && h.interrupted)
+    if (h.count > 0 && interrupted)
         post(k, KEY_INTERRUPT); /* these first */
-    else if (h.interrupted || (!any && timeout != 0 && np_interrupt_recent()))
+    else if (interrupted || (!any && timeout != 0 && np_interrupt_recent()))
         return -EINTR;
     return h.count;
 }
@@ -664,6 +681,8 @@ void np_iocp_interrupt(void)
     np_mutex_lock(&all_lock);
     for (iocp_kernel *k = all; k; k = k->next) {
         np_mutex_lock(&k->lock);
+        k->ctrl_cs++;
+        k->owed = k->inside;
         for (uint32_t i = 0; i < k->inside; i++)
             post(k, KEY_INTERRUPT);
         np_mutex_unlock(&k->lock);
