@@ -851,4 +851,176 @@ BUGS = (
         "a_signal_before_a_wait_alone_is_handled",
         (("alone.c", "slice.end < until ? slice.length : left_until(until)", "left_until(until)"),),
     ),
+    Bug(
+        "iocp_orphan_freed_at_once",
+        "a poll that is cancelled is freed before its packet has come",
+        "a_stale_packet_reaches_nobody",
+        (
+            (
+                "backend_iocp.c",
+                "    return afd_cancel(w->device, &op->poll);\n}\n\n/* A poll's packet",
+                "    bool waiting = afd_cancel(w->device, &op->poll);\n    free(op);\n    return waiting;\n"
+                "}\n\n/* A poll's packet",
+            ),
+        ),
+    ),
+    Bug(
+        "iocp_orphan_used_again",
+        "a poll that is cancelled is started anew before its packet has come",
+        "polls_in_flight_at_a_close",
+        (
+            (
+                "backend_iocp.c",
+                "    return afd_cancel(w->device, &op->poll);\n}\n\n/* A poll's packet",
+                "    free_operation(k, op);\n    return afd_cancel(w->device, &op->poll);\n"
+                "}\n\n/* A poll's packet",
+            ),
+        ),
+    ),
+    Bug(
+        "iocp_orphan_keeps_its_owner",
+        "the packet of a poll that was left behind is given to the watch that is gone",
+        "a_stale_packet_reaches_nobody",
+        (("backend_iocp.c", "    op->owner = NULL;\n", ""),),
+    ),
+    Bug(
+        "iocp_others_packets_cleared_away",
+        "who clears orphans away takes wake-ups and events with them",
+        "orphans_are_cleared_away",
+        (
+            (
+                "backend_iocp.c",
+                "        else\n            put_back(k, &batch[i]);\n}\n",
+                "        else if (batch[i].lpCompletionKey == KEY_OVERLAPPED)\n"
+                "            put_back(k, &batch[i]);\n}\n",
+            ),
+        ),
+    ),
+    Bug(
+        "iocp_number_believed",
+        "a number that is registered counts as the same socket, unasked",
+        "a_socket_closed_underneath",
+        (
+            (
+                "backend_iocp.c",
+                "    return abandon(k, w, PROBE) && start(k, w, PROBE) == 0;",
+                "    return abandon(k, w, PROBE) || start(k, w, PROBE) == 0;",
+            ),
+        ),
+    ),
+    Bug(
+        "iocp_port_not_drained",
+        "the port is closed while polls are the kernel's",
+        "close_ends_a_wait",
+        (
+            (
+                "backend_iocp.c",
+                "    if (drain(k))\n        release(k);",
+                "    (void)drain;\n    release(k);",
+            ),
+        ),
+    ),
+    Bug(
+        "iocp_anothers_poll_dropped",
+        "who waits for its operation on a closed poller drops the packets of polls that it meets",
+        "a_poller_closed_under_receive_and_poll",
+        (
+            (
+                "backend_iocp.c",
+                "        } else if (batch[i].lpCompletionKey == KEY_AFD) {\n",
+                "        } else if (batch[i].lpCompletionKey == KEY_AFD && k->users == 1) {\n",
+            ),
+        ),
+    ),
+    Bug(
+        "iocp_others_do_not_come_in",
+        "who waits for its operation on a closed poller takes others' wake-ups round and round",
+        "a_poller_closed_under_receive_and_poll",
+        (
+            (
+                "backend_iocp.c",
+                "    if (others)\n        np_yield(); /* to them */\n",
+                "    (void)others;\n",
+            ),
+        ),
+    ),
+    Bug(
+        "iocp_port_closed_under_an_operation",
+        "the port goes with the poller, though an overlapped operation is to come out of it",
+        "a_poller_closed_under_a_receive",
+        (
+            ("backend_iocp.c", "        k->users++;\n", ""),
+            (
+                "backend_iocp.c",
+                "void np_iocp_release(np_iocp_op *op)\n{\n    release(op->kernel);\n}",
+                "void np_iocp_release(np_iocp_op *op)\n{\n    (void)op;\n}",
+            ),
+        ),
+    ),
+    Bug(
+        "iocp_buffer_given_back_early",
+        "np_iocp_finish returns when the operation is cancelled, not when it has ended",
+        "a_receive_against_a_deadline",
+        (
+            (
+                "completion_win32.c",
+                "    CancelIoEx((HANDLE)op->desc->fd, &op->overlapped);\n    while (is_running(op)) {",
+                "    CancelIoEx((HANDLE)op->desc->fd, &op->overlapped);\n    while (!is_running(op)) {",
+            ),
+            (
+                "completion_win32.c",
+                "    while (is_running(op)) {\n        ended = np_wait(op->desc, op->mode);",
+                "    for (bool once = is_running(op); once; once = is_running(op) && ended == NP_OK) {\n"
+                "        ended = np_wait(op->desc, op->mode);",
+            ),
+        ),
+    ),
+    Bug(
+        "iocp_nothing_cancelled",
+        "a wait that is over leaves its operation running",
+        "unblock_ends_a_receive",
+        (
+            (
+                "completion_win32.c",
+                "    CancelIoEx((HANDLE)op->desc->fd, &op->overlapped);\n",
+                "",
+            ),
+        ),
+    ),
+    Bug(
+        "iocp_mode_stays_taken",
+        "an operation that has ended keeps its mode",
+        "a_receive_after_a_cancelled_one",
+        (("backend_iocp.c", "        w->overlapped &= ~op->mode;\n", "        (void)w;\n"),),
+    ),
+    Bug(
+        "iocp_one_takes_all_interrupts",
+        "Ctrl-C ends the wait of one thread, and another sleeps on",
+        "ctrl_c_ends_a_wait_and_a_poll",
+        (("backend_iocp.c", "taken < k->owed ? taken : k->owed;", "0;"),),
+    ),
+    Bug(
+        "iocp_timer_set_under_its_packet",
+        "the timer is set anew while its packet is waiting, or lies in the port",
+        "a_deadline_reaches_the_waiter",
+        (
+            (
+                "backend_iocp.c",
+                "    if (nt->cancel_packet(k->timer_packet, TRUE) == STATUS_PENDING)\n        return false;\n",
+                "",
+            ),
+        ),
+    ),
+    Bug(
+        "iocp_timer_kept",
+        "who has had the timer never gives it back",
+        "fine_deadlines_in_turn",
+        (
+            (
+                "backend_iocp.c",
+                "    if (timer)\n        np_store(&k->timer_taken, 0);\n",
+                "",
+            ),
+        ),
+    ),
 )

@@ -697,11 +697,12 @@ static int replay(const char *which, const char *schedule_text)
 
 static int usage(void)
 {
-    fprintf(stderr, "usage: explore [--seconds PER_SCENARIO] [--bound FLOOR] [--part I/N]\n"
-                    "               [--scenarios NAME,...] [--backend epoll|iocp|kqueue|poll] [--first] "
-                    "[--unreduced]\n"
-                    "       explore --replay SCENARIO/BACKEND SCHEDULE\n"
-                    "       explore --list\n");
+    fprintf(stderr,
+            "usage: explore [--seconds PER_SCENARIO] [--bound FLOOR] [--part I/N]\n"
+            "               [--scenarios NAME,...] [--backend epoll|iocp|kqueue|poll] [--first] "
+            "[--unreduced]\n"
+            "       explore --replay SCENARIO/BACKEND SCHEDULE\n"
+            "       explore --list\n");
     return 2;
 }
 

@@ -43,12 +43,12 @@ typedef struct scenario {
 
 /* Where a scenario is not run, and why. */
 enum {
-    OWN_HOOKS = 1,     /* the scenario sets the host's hooks itself */
-    ONE_BACKEND = 2,   /* the kernel has no part in it */
-    ERROR_EVENTS = 4,  /* kqueue and iocp have none that tell of an error and nothing else */
-    FORKS = 8,         /* Windows has no fork */
-    NESTS = 16,        /* a completion port has no fileno() */
-    SIGNALS = 32,      /* on Windows none ends a call; Ctrl-C has scenarios of its own */
+    OWN_HOOKS = 1,      /* the scenario sets the host's hooks itself */
+    ONE_BACKEND = 2,    /* the kernel has no part in it */
+    ERROR_EVENTS = 4,   /* kqueue and iocp have none that tell of an error and nothing else */
+    FORKS = 8,          /* Windows has no fork */
+    NESTS = 16,         /* a completion port has no fileno() */
+    SIGNALS = 32,       /* on Windows none ends a call; Ctrl-C has scenarios of its own */
     FILE_LIVES_ON = 64, /* under another number, which iocp cannot tell (docs/windows.md) */
     IOCP_ONLY = 128
 };

@@ -16,10 +16,10 @@ enum {
     TIMERFD,
     EPOLL,
     KQUEUE,
-    PORT,           /* iocp.c: a completion port */
-    AFD,            /* a handle of the driver of sockets */
+    PORT, /* iocp.c: a completion port */
+    AFD,  /* a handle of the driver of sockets */
     WAITABLE_TIMER,
-    WAIT_PACKET     /* brings a timer into a port */
+    WAIT_PACKET /* brings a timer into a port */
 };
 
 /* What epoll was told of one descriptor. */
@@ -43,7 +43,8 @@ typedef struct knote {
 
 typedef struct file {
     int kind, refs;
-    int inside; /* in epoll_wait, kevent or a port's call on it */
+    unsigned serial; /* the inode's number, which no two files have */
+    int inside;      /* in epoll_wait, kevent or a port's call on it */
     uint64_t bytes;
     bool writable, error, hangup;
     int64_t when; /* of a timer */

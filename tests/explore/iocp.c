@@ -27,7 +27,7 @@ typedef struct operation {
     file *port; /* NULL: closed */
     ULONG_PTR key;
     IO_STATUS_BLOCK *status;
-    void *context; /* comes out with the packet */
+    void *context;  /* comes out with the packet */
     afd_info *poll; /* or a receive: */
     char *buffer;
     ULONG length;
@@ -53,10 +53,9 @@ static bool overlaps(const void *a, size_t n, const void *b, size_t m)
 
 static bool has(const operation *op, const void *p, size_t n)
 {
-    return op->state != UNUSED &&
-           (overlaps(op->status, sizeof *op->status, p, n) ||
-            (op->poll ? overlaps(op->poll, sizeof *op->poll, p, n)
-                      : overlaps(op->buffer, op->length, p, n)));
+    return op->state != UNUSED && (overlaps(op->status, sizeof *op->status, p, n) ||
+                                   (op->poll ? overlaps(op->poll, sizeof *op->poll, p, n)
+                                             : overlaps(op->buffer, op->length, p, n)));
 }
 
 bool iocp_has(const void *p, size_t n)
@@ -93,8 +92,7 @@ static void unqueue(packet *p)
 
 static bool is_due(const file *f)
 {
-    return f->kind == WAIT_PACKET && f->port && f->target->when &&
-           f->target->when <= ex_clock();
+    return f->kind == WAIT_PACKET && f->port && f->target->when && f->target->when <= ex_clock();
 }
 
 bool iocp_has_packets(const file *port)

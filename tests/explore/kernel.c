@@ -20,6 +20,7 @@
 file files[FILES];
 int fds[FDS];
 static int process;
+static unsigned serials;
 
 /* --- files ------------------------------------------------------------------------------------ */
 
@@ -56,6 +57,7 @@ int new_file(int kind)
     memset(&files[i], 0, sizeof files[i]);
     files[i].kind = kind;
     files[i].refs = 1;
+    files[i].serial = ++serials;
     for (int r = 0; r < REGS; r++)
         files[i].regs[r].fd = -1;
     fds[fd] = i + 1;
@@ -174,7 +176,7 @@ int k_fstat(int fd, struct stat *st)
         return -1;
     }
     st->st_mode = S_IFSOCK;
-    st->st_ino = (ino_t)fds[fd];
+    st->st_ino = file_of(fd)->serial;
     return 0;
 }
 
@@ -551,6 +553,7 @@ pid_t k_getpid(void)
 void kernel_reset(void)
 {
     process = 1;
+    serials = 0;
     memset(fds, 0, sizeof fds);
     for (int i = 0; i < FILES; i++)
         files[i].kind = FREE;

@@ -173,6 +173,10 @@ static void waits_to_write_0(void)
 {
     end_with(np_wait(d[0], NP_WRITE));
 }
+static void wakes(void)
+{
+    np_wake(p);
+}
 static void console(void)
 {
     k_ctrl_c();
@@ -296,7 +300,8 @@ static void event_and_interrupt(void)
     finish();
 }
 
-/* --- numbers, orphans, time -------------------------------------------------------------------- */
+/* --- numbers, orphans, time --------------------------------------------------------------------
+ */
 
 /* Of a descriptor that is closed the packet of a poll is still in the port; slot and number have
  * another owner, who waits. */
@@ -385,6 +390,18 @@ static void polls_for_10_ms(void)
     int64_t before = ex_clock();
     end_with(poll_for(10 * MS));
     EXPECT(ex_clock() >= before + 10 * MS && ex_clock() <= before + 10 * MS + LATE);
+}
+
+/* One at a time inside, so the fine timer is always to be had: whole steps of it, no tick. */
+static void waits_finely(void)
+{
+    for (int i = 0; i < 2; i++) {
+        int64_t before = ex_clock();
+        EXPECT(np_set_deadline(d[0], 100, NP_READ) == NP_OK);
+        EXPECT(np_wait(d[0], NP_READ) == NP_TIMEOUT);
+        EXPECT(ex_clock() >= before + 100 && ex_clock() <= before + 200);
+    }
+    end_with(NP_OK);
 }
 
 static void in_100_ms(void)
@@ -521,6 +538,12 @@ const scenario overlapped_scenarios[] = {
      one_with_deadline_in_100_ms,
      {WHO("waiter", waits_0), WHO("poll", polls_for_10_ms)},
      in_100_ms,
+     IOCP_ONLY},
+    {"fine_deadlines_in_turn",
+     "each has the timer, whoever comes in between",
+     one,
+     {WHO("waiter", waits_finely), WHO("waker", wakes)},
+     first_ok,
      IOCP_ONLY},
 
     {"ctrl_c_ends_two_waits",

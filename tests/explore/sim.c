@@ -319,8 +319,8 @@ void np_unpark(np_atomic32 *word)
     ex_trace("np_unpark: nobody sleeps there");
 }
 
-/* Windows' Ctrl-C.  Who goes to sleep later comes back at once, as there, where a wait is sliced for
- * a second. */
+/* Windows' Ctrl-C.  Who goes to sleep later comes back at once, as there, where a wait is sliced
+ * for a second. */
 void np_park_interrupt(void)
 {
     static const ex_site site = {"park", 0, "np_park_interrupt"};
@@ -493,8 +493,21 @@ void ex_expect_leak(void)
     leak_expected = true;
 }
 
+/* Whoever writes to what was freed without a scheduling point is found out at the end. */
+static void check_freed(void)
+{
+    uint64_t poison;
+    memset(&poison, 0xDD, sizeof poison);
+    for (size_t i = 0; i < used / GRAIN; i++) {
+        const uint64_t *words = (const void *)(arena + i * GRAIN);
+        if (state[i] == 2 && (words[0] != poison || words[1] != poison))
+            ex_fail("written to after it was freed");
+    }
+}
+
 void sim_finish(void)
 {
+    check_freed();
     if (allocations != 0 && !leak_expected)
         ex_fail("%d allocations were never freed", allocations);
 }
