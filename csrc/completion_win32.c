@@ -74,6 +74,7 @@ int np_iocp_finish(np_iocp_op *op, int error, uint32_t *bytes)
     *bytes = 0;
     if (error != 0 && error != WSA_IO_PENDING) {
         np_iocp_withdraw(op);
+        np_set_ready(op->desc, op->mode); /* who came to wait meanwhile has not been armed */
         np_iocp_release(op);
         return np_errno_of_win32((DWORD)error);
     }
