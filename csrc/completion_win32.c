@@ -29,19 +29,38 @@ static bool is_running(np_iocp_op *op)
     return InterlockedCompareExchange(&op->running, 0, 0) != 0;
 }
 
-/* No event reaches a descriptor that is gone, but the operation's packet still comes out of the
- * port.  A closed poller stays closed, and is not polled again: each np_poll would wake those who
- * are still inside once more. */
-static void wait_for_packet(np_iocp_op *op)
+/* For a moment, as a thread does: np_poll would take wake-ups that are for the host's own.
+ * NP_CLOSED, or not. */
+static int drive(np_poller *p)
 {
     enum { SLICE_NS = 1000000 };
+    np_driver driver = {.is_poll = false};
+    np_wakes wakes = NP_WAKES_INIT;
+
+    void *cookie = np_blocking_enter();
+    np_lock(p);
+    int rc = np_enter(p, &wakes);
+    if (rc == NP_OK)
+        np_drive(p, &driver, np_now() + SLICE_NS, &wakes);
+    np_hand_over(p, &wakes);
+    np_unlock(p, &wakes);
+    np_blocking_leave(cookie);
+    return rc;
+}
+
+/* No event reaches a descriptor that is gone, but the operation's packet still comes out of the
+ * port.  A closed poller stays closed, and is left alone: to try to drive it wakes those who are
+ * still inside once more. */
+static void wait_for_packet(np_iocp_op *op)
+{
     bool closed = false;
-    int n;
 
     while (is_running(op)) {
-        closed = closed || np_poll(op->desc->poller, SLICE_NS, NULL, 0, &n) == NP_CLOSED;
+        closed = closed || drive(op->desc->poller) == NP_CLOSED;
         if (closed)
             np_iocp_pump(op);
+        else
+            np_yield(); /* a wake that is another's brings it back until the other has come out */
     }
 }
 
