@@ -1023,4 +1023,28 @@ BUGS = (
             ),
         ),
     ),
+    Bug(
+        "iocp_withdrawn_tells_nobody",
+        "who came to wait while an operation had the mode stays, though it never started",
+        "a_wait_beside_one_that_does_not_start",
+        (
+            (
+                "completion_win32.c",
+                "        np_set_ready(op->desc, op->mode); /* who came to wait meanwhile has not been armed */\n",
+                "",
+            ),
+        ),
+    ),
+    Bug(
+        "iocp_receive_takes_wakes",
+        "who waits for the end of its operation answers an np_wake",
+        "a_closed_receive_takes_no_wake",
+        (
+            (
+                "completion_win32.c",
+                "    int rc = np_enter(p, &wakes);\n    if (rc == NP_OK)\n        np_drive",
+                "    int rc = np_enter(p, &wakes);\n    if (rc == NP_OK && !np_swap(&p->pending, 0))\n        np_drive",
+            ),
+        ),
+    ),
 )

@@ -104,6 +104,14 @@ static void receives_0_whenever(void)
     end_with(rc);
 }
 
+static void waits_then_receives_0(void)
+{
+    int rc = np_wait(d[0], NP_READ);
+    EXPECT(rc == NP_OK || rc == NP_TIMEOUT);
+    EXPECT(np_set_deadline(d[0], NP_NEVER, NP_READ) == NP_OK);
+    receives_0();
+}
+
 /* Whoever is done lets the other in. */
 static void receives_and_passes_on(void)
 {
@@ -175,6 +183,11 @@ static void waits_to_write_0(void)
 }
 static void wakes(void)
 {
+    np_wake(p);
+}
+static void closes_0_and_wakes(void)
+{
+    np_close(d[0]);
     np_wake(p);
 }
 static void console(void)
@@ -260,6 +273,12 @@ static void all_closed(void)
     first_closed();
 }
 
+static void closed_and_woken(void)
+{
+    EXPECT(result[1] == NP_OK);
+    first_closed();
+}
+
 static void one_busy_at_most(void)
 {
     EXPECT(result[0] == NP_OK || result[1] == NP_OK);
@@ -273,6 +292,19 @@ static void second_ok(void)
     EXPECT(result[1] == NP_OK || result[1] == NP_BUSY);
     if (result[1] == NP_BUSY)
         EXPECT(receive(0) == NP_OK);
+    nothing_lost();
+}
+
+static void ended_or_busy(void)
+{
+    for (int i = 0; i < 2; i++)
+        EXPECT(result[i] == NP_OK || result[i] == NP_BUSY);
+    nothing_lost();
+}
+
+static void waiter_ok(void)
+{
+    EXPECT(result[1] == NP_OK);
     nothing_lost();
 }
 
@@ -469,6 +501,12 @@ const scenario overlapped_scenarios[] = {
      {WHO("receiver", receives_0), WHO("clock", advances_100), WHO("closer", closes_0)},
      timeout_or_closed,
      IOCP_ONLY},
+    {"a_closed_receive_takes_no_wake",
+     "that is a poll's, while it waits for the kernel",
+     one,
+     {WHO("receiver", receives_0), WHO("poll", polls_once), WHO("waker", closes_0_and_wakes)},
+     closed_and_woken,
+     IOCP_ONLY},
     {"another_collects_the_packet",
      "or the event of the other",
      two,
@@ -494,6 +532,24 @@ const scenario overlapped_scenarios[] = {
      one,
      {WHO("failing", fails_to_start), WHO("receiver", receives_0), WHO("peer", sends_twice_0)},
      second_ok,
+     IOCP_ONLY},
+    {"a_receive_after_a_wait",
+     "which has left a poll in flight",
+     one_with_deadline,
+     {WHO("reader", waits_then_receives_0), WHO("peer", sends_0), WHO("clock", advances_100)},
+     first_ok,
+     IOCP_ONLY},
+    {"a_wait_beside_a_receive",
+     "for the same mode: both end, or one is refused",
+     one,
+     {WHO("receiver", receives_0), WHO("waiter", waits_0), WHO("peer", sends_twice_0)},
+     ended_or_busy,
+     IOCP_ONLY},
+    {"a_wait_beside_one_that_does_not_start",
+     "is not left alone with nothing armed",
+     one,
+     {WHO("failing", fails_to_start), WHO("waiter", waits_0), WHO("peer", sends_0)},
+     waiter_ok,
      IOCP_ONLY},
     {"a_poller_closed_under_a_receive",
      "the port stays until the packet is out",
