@@ -886,7 +886,7 @@ BUGS = (
     Bug(
         "iocp_others_packets_cleared_away",
         "who clears orphans away takes wake-ups and events with them",
-        "orphans_are_cleared_away",
+        "orphans_are_cleared_away_under_a_poll",
         (
             (
                 "backend_iocp.c",

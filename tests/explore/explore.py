@@ -242,7 +242,7 @@ def main() -> int:
             return catch_bugs([b for b in BUGS if b.name == options.bug], 1, True)
         if options.orders:
             return try_orders(options.jobs, options.seconds or 0.1)
-        seconds = options.seconds or (0.2 if options.short else 4)
+        seconds = options.seconds or (0.2 if options.short else 3)
         floor = "1" if options.short else "2"
         good, output = explore_core(program, seconds, floor, options.jobs)
         print(output)
