@@ -1408,7 +1408,7 @@ const scenario scenarios[] = {
      {WHO("first", waits_0_and_handles), WHO("second", waits_1), WHO("signal", event_and_signal),
       WHO("last", ends_it_once_handled)},
      two_ok,
-     0},
+     SIGNALS},
 
     {"a_signal_before_a_follower_sleeps_is_handled",
      "though nothing else happens that would wake it",
@@ -1416,7 +1416,7 @@ const scenario scenarios[] = {
      {WHO("first", waits_0_and_handles), WHO("second", waits_1), WHO("signal", signal_alone),
       WHO("last", ends_both_once_handled)},
      two_ok,
-     0},
+     SIGNALS},
 
     {"a_signal_between_two_polls_is_handled",
      "also in a poll that hands out others' events",
@@ -1424,7 +1424,7 @@ const scenario scenarios[] = {
      {WHO("first", polls_and_handles), WHO("second", waits_1), WHO("signal", event_and_signal),
       WHO("last", ends_it_once_handled)},
      two_ok,
-     0},
+     SIGNALS},
 
     {"a_deadline_reaches_the_waiter",
      "set while it parks",
