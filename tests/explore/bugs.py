@@ -581,7 +581,7 @@ BUGS = (
     Bug(
         "kqueue_nest_never_looks_again",
         "fileno() stays readable for what is over",
-        "an_outer_loop_misses_no_event",
+        "an_outer_loop_misses_no_deadline",
         (("backend_kqueue.c", "    nest_look_again(k);\n    return n", "    return n"),),
     ),
     Bug(
@@ -886,7 +886,7 @@ BUGS = (
     Bug(
         "iocp_others_packets_cleared_away",
         "who clears orphans away takes wake-ups and events with them",
-        "orphans_are_cleared_away_under_a_poll",
+        "orphans_are_cleared_away",
         (
             (
                 "backend_iocp.c",
