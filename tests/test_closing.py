@@ -32,6 +32,7 @@ from support import (
     fill,
     needs_linux,
     no_error_events,
+    not_on_libkqueue,
     open_fds,
     read_some,
     take_tokens,
@@ -429,6 +430,7 @@ def test_a_closed_poller_refuses(poller: Poller, sockets: Sockets) -> None:
 
 
 @pytest.mark.rule(8)
+@not_on_libkqueue("has descriptors of its own")
 def test_a_poller_gives_its_descriptors_back_although_handles_are_kept(
     backend: str, sockets: Sockets
 ) -> None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import importlib
+import sys
 import unittest
 from types import ModuleType
 
@@ -73,9 +74,10 @@ def test_selectors(backend: str) -> None:
     case = type("NetpollSelectorTests", (*bases, unittest.TestCase), body)
     result = run(unittest.defaultTestLoader.loadTestsFromTestCase(case))
     assert result.testsRun >= 18
-    assert [test.id().rpartition(".")[2] for test, _ in result.skipped] == [
-        "test_modify_unregister"
-    ]
+    skipped = {test.id().rpartition(".")[2] for test, _ in result.skipped}
+    if backend == "kqueue" and sys.platform == "linux":
+        skipped.discard("test_above_fd_setsize")  # libkqueue has descriptors of its own
+    assert skipped == {"test_modify_unregister"}
 
 
 #: Connects to a port that is free, from another that the kernel picks.  If that is the same one, it
