@@ -8,8 +8,10 @@ run.  A line a platform; the exit status is 1 if any failed.
 
 from __future__ import annotations
 
+import os
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import zig
 from platforms import PLATFORMS, Platform, named
@@ -40,17 +42,23 @@ def build(platform: Platform) -> str:
     )
 
 
+def tried(platform: Platform) -> tuple[bool, str]:
+    """Whether it went well, and a line that says so."""
+    start = time.monotonic()
+    try:
+        ok, verdict = True, f"ok    {build(platform)}"
+    except zig.CompileError as error:
+        ok, verdict = False, f"FAILED\n{error}"
+    return ok, f"{platform.zig:26} {time.monotonic() - start:5.1f} s  {verdict}"
+
+
 def main() -> int:
-    failed = 0
-    for platform in named(sys.argv[1:], PLATFORMS):
-        start = time.monotonic()
-        try:
-            verdict = f"ok    {build(platform)}"
-        except zig.CompileError as error:
-            failed += 1
-            verdict = f"FAILED\n{error}"
-        print(f"{platform.zig:26} {time.monotonic() - start:5.1f} s  {verdict}", flush=True)
-    return 1 if failed else 0
+    failed = False
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for ok, line in pool.map(tried, named(sys.argv[1:], PLATFORMS)):
+            print(line, flush=True)
+            failed = failed or not ok
+    return int(failed)
 
 
 if __name__ == "__main__":
