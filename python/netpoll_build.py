@@ -94,7 +94,8 @@ def backends() -> set[str]:
     wanted = {"poll"}
     if sys.platform == "linux":
         wanted.add("epoll")
-    if sys.platform == "darwin" or "bsd" in sys.platform or os.environ.get("NETPOLL_KQUEUE") == "1":
+    has_kqueue = sys.platform.startswith(("darwin", "dragonfly")) or "bsd" in sys.platform
+    if has_kqueue or os.environ.get("NETPOLL_KQUEUE") == "1":
         wanted.add("kqueue")
     return wanted
 
