@@ -209,8 +209,8 @@ def shown(thing: object) -> str:
     return text if len(text) <= 200 else f"{text[:197]}..."
 
 
-def seconds(ns: int) -> str:
-    return f"{max(ns, 0) / 1e9:.3f} s"
+def seconds(ns: int, digits: int = 3) -> str:
+    return f"{max(ns, 0) / 1e9:.{digits}f} s"
 
 
 class _Dump:
@@ -319,7 +319,7 @@ class _Dump:
     def mode_lines(self, desc: Any, mode: int, name: str, view: Any) -> Iterator[str]:
         facts, frame = self.waiter(desc, mode, view)
         if view.since:
-            facts.append(f"for {max(self.now - view.since, 0) / 1e9:.1f} s")
+            facts.append(f"for {seconds(self.now - view.since, digits=1)}")
         if view.deadline < 0 or 0 < view.deadline <= self.now:
             facts.append("deadline exceeded")
         elif view.deadline:
