@@ -429,7 +429,8 @@ void ex_set(bool *flag)
     ex_trace("sets its flag");
 }
 
-void ex_signal(const char *name)
+/* The actor, when it is time to signal it. */
+static actor *to_be_signalled(const char *name)
 {
     static const ex_site site = {"scenario", 0, "signal"};
     actor *a = ex_actors;
@@ -437,6 +438,12 @@ void ex_signal(const char *name)
         a++;
     op next = {.object = &a->interrupted, .write = true, .site = &site};
     ex_point(&next);
+    return a;
+}
+
+void ex_signal(const char *name)
+{
+    actor *a = to_be_signalled(name);
     a->interrupted = true;
     ex_trace("a signal for %s", name);
 }
@@ -445,12 +452,7 @@ void ex_signal(const char *name)
  * actor is blocked, if it is; but no later one. */
 void ex_signal_noted(const char *name)
 {
-    static const ex_site site = {"scenario", 0, "signal"};
-    actor *a = ex_actors;
-    while (strcmp(a->name, name) != 0)
-        a++;
-    op next = {.object = &a->interrupted, .write = true, .site = &site};
-    ex_point(&next);
+    actor *a = to_be_signalled(name);
     a->noted = true;
     a->interrupted = a->next.reads[0] == &a->interrupted && a->next.enabled;
     ex_trace("a signal for %s, %s", name, a->interrupted ? "asleep" : "awake");
