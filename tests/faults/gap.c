@@ -9,16 +9,14 @@
  * others.
  */
 #define _GNU_SOURCE
-#include <dlfcn.h>
 #include <linux/futex.h>
 #include <poll.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <sys/epoll.h>
 #include <sys/syscall.h>
 #include <time.h>
 
-enum { EPOLL_PWAIT2 = 441 };
+#include "real.h"
 
 static _Thread_local long sleeps, wanted;
 static _Thread_local int signal_number;
@@ -44,11 +42,6 @@ static void before_a_sleep(void)
         raise(signal_number);
 }
 
-#define REAL(type, name, ...)                                                                      \
-    static type (*real)(__VA_ARGS__);                                                              \
-    if (!real)                                                                                     \
-    real = (type (*)(__VA_ARGS__))dlsym(RTLD_NEXT, name)
-
 int epoll_wait(int epfd, struct epoll_event *events, int max, int ms)
 {
     REAL(int, "epoll_wait", int, struct epoll_event *, int, int);
@@ -68,11 +61,10 @@ int ppoll(struct pollfd *fds, nfds_t n, const struct timespec *ts, const __sigse
 long syscall(long number, ...)
 {
     va_list args;
-    long a[6];
+    long a[SYSCALL_ARGUMENTS];
     REAL(long, "syscall", long, ...);
     va_start(args, number);
-    for (int i = 0; i < 6; i++)
-        a[i] = va_arg(args, long);
+    syscall_arguments(args, a);
     va_end(args);
     if (number == EPOLL_PWAIT2 || (number == SYS_futex && a[1] == FUTEX_WAIT_PRIVATE))
         before_a_sleep();

@@ -9,10 +9,8 @@
  * Only calls of the thread that armed it are counted, so that a run can be repeated exactly.
  */
 #define _GNU_SOURCE
-#include <dlfcn.h>
 #include <errno.h>
 #include <poll.h>
-#include <stdarg.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -22,6 +20,8 @@
 #include <sys/syscall.h>
 #include <sys/timerfd.h>
 #include <unistd.h>
+
+#include "real.h"
 
 static _Thread_local long left; /* calls until it fails; 0: not armed */
 static _Thread_local bool hit;
@@ -59,11 +59,6 @@ static bool fails(const char *name)
     errno = atoi(getenv("FAULT_ERRNO"));
     return true;
 }
-
-#define REAL(type, name, ...)                                                                      \
-    static type (*real)(__VA_ARGS__);                                                              \
-    if (!real)                                                                                     \
-    real = (type (*)(__VA_ARGS__))dlsym(RTLD_NEXT, name)
 
 #define FAILING(name, arguments, parameters)                                                       \
     int name parameters;                                                                           \
@@ -108,13 +103,13 @@ ssize_t write(int fd, const void *buffer, size_t n)
 long syscall(long number, ...)
 {
     va_list args;
-    long a[6];
+    long a[SYSCALL_ARGUMENTS];
     REAL(long, "syscall", long, ...);
     va_start(args, number);
-    for (int i = 0; i < 6; i++)
-        a[i] = va_arg(args, long);
+    syscall_arguments(args, a);
     va_end(args);
-    if ((number == SYS_futex && fails("futex")) || (number == 441 && fails("epoll_pwait2")))
+    if ((number == SYS_futex && fails("futex")) ||
+        (number == EPOLL_PWAIT2 && fails("epoll_pwait2")))
         return -1;
     return real(number, a[0], a[1], a[2], a[3], a[4], a[5]);
 }
