@@ -395,6 +395,18 @@ def wait_for(desc, sock):
 prompt = []
 """
 
+POLL = """
+        a, b = pair()
+        desc = netpoll.open(a)
+        def poll():
+            desc.reset(READ)
+            desc.park(READ, "token")
+            while not poller.poll({timeout}):
+                pass
+            assert desc.resume(READ) and a.recv(1) == b"x"
+        in_the_gap(poll, b)
+"""
+
 GAPS = {
     "a thread that drives": """
         a, b = pair()
@@ -413,28 +425,8 @@ GAPS = {
         d.send(b"x")
         driving.join()
     """,
-    "a poll": """
-        a, b = pair()
-        desc = netpoll.open(a)
-        def poll():
-            desc.reset(READ)
-            desc.park(READ, "token")
-            while not poller.poll(None):
-                pass
-            assert desc.resume(READ) and a.recv(1) == b"x"
-        in_the_gap(poll, b)
-    """,
-    "a poll with a timeout": """
-        a, b = pair()
-        desc = netpoll.open(a)
-        def poll():
-            desc.reset(READ)
-            desc.park(READ, "token")
-            while not poller.poll(20):
-                pass
-            assert desc.resume(READ) and a.recv(1) == b"x"
-        in_the_gap(poll, b)
-    """,
+    "a poll": POLL.format(timeout=None),
+    "a poll with a timeout": POLL.format(timeout=20),
     "a socket": """
         from netpoll import socket as np_socket
         a, b = np_socket.socketpair()
