@@ -106,7 +106,7 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
 def _process_wide_poller() -> None:
     """Made before descriptors are counted, with all that it ever needs: it stays open by design."""
     for poller in (netpoll.default_poller(), _api._spare_poller()):
-        with contextlib.suppress(NotImplementedError):
+        with contextlib.suppress(NotImplementedError):  # a poller of IOCP, or of libkqueue
             poller.fileno()
     a, b = socket.socketpair()
     with a, b, contextlib.suppress(TimeoutError):  # a thread keeps what it waits with
