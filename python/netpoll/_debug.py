@@ -22,7 +22,9 @@ import traceback
 import warnings
 import weakref
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from itertools import accumulate, chain, repeat, takewhile
+from types import FrameType
+from typing import TYPE_CHECKING, Any, cast
 
 from netpoll import _api, _hooks
 from netpoll._dump import opened, stack
@@ -113,50 +115,82 @@ class _Watch:
     Progress is a switch between greenlets, or a look at the poller since then (a greenlet that is
     alone takes turns with itself, by looks alone).  When such a look was is not known: not later
     than when the watchdog hears of it, which may be late, if C code keeps the GIL.
+
+    A hub may be blocked and go on before the watchdog gets to run.  Whoever switches sees that.
     """
 
-    def __init__(self, hub: Hub) -> None:
+    def __init__(self, hub: Hub, threshold: float) -> None:
         self.hub = weakref.ref(hub)
+        self.threshold = threshold
+        self.lock = threading.RLock()  # a signal handler may switch in the midst of `trace`
         self.looking = False  # the hub itself runs, and may sleep in its poller
-        self.switched = time.monotonic()
+        self.progress = time.monotonic()
         self.polls = 0  # looks until the last switch, or the last that the watchdog has heard of
         self.reported = False
+        self.missed: str | None = None  # a report that the watchdog was too late for
 
     def trace(self, before: Callable[..., Any] | None, event: str, args: Any) -> None:
         """greenlet.settrace calls it at every switch of the thread."""
         hub = self.hub()
-        self.looking = event in {"switch", "throw"} and args[1] is hub
-        self.switched = time.monotonic()
-        if hub is not None:
-            self.polls = hub.poller.stats().polls
+        with self.lock:
+            if hub is not None:
+                self._switched(hub, event in {"switch", "throw"} and args)
         if before is not None:
             before(event, args)
 
-    def check(self, hub: Hub, threshold: float) -> None:
-        polls = hub.poller.stats().polls
-        if polls != self.polls:
-            self.polls = polls
-            self.switched = time.monotonic()
-        blocked = time.monotonic() - self.switched
-        if self.looking or blocked < threshold:
-            self.reported = False
-        elif not self.reported:
-            self.reported = True
-            self.report(hub, blocked)
+    def _switched(self, hub: Hub, ends: Any) -> None:
+        now, polls = time.monotonic(), hub.poller.stats().polls
+        # Whoever switches may have looked once just before, to see whom to switch to.
+        if ends and 0 <= polls - self.polls <= 1 and self._is_over(now):
+            culprit = ends[0]
+            others = hub.alive - {culprit}
+            where = _stack(_frames(culprit.gr_frame)) or f"  in {culprit!r}"
+            self.missed = self._describe(hub, now, len(others), where)
+        self.progress, self.polls, self.reported = now, polls, False
+        self.looking = bool(ends) and ends[1] is hub
 
-    def report(self, hub: Hub, blocked: float) -> None:
-        frame = sys._current_frames().get(hub.thread)
+    def _is_over(self, now: float) -> bool:
+        """Is there a report to be made?"""
+        return not (self.looking or self.reported) and now - self.progress >= self.threshold
+
+    def check(self, hub: Hub) -> None:
+        with self.lock:
+            report, self.missed = self.missed, None
+            now, polls = time.monotonic(), hub.poller.stats().polls
+            if polls != self.polls:
+                self.progress, self.polls, self.reported = now, polls, False
+            elif self._is_over(now):
+                report = self._culprit_of(hub, now)
+        if report:
+            log.warning("%s", report)
+
+    def _culprit_of(self, hub: Hub, now: float) -> str | None:
+        frames = _frames(sys._current_frames().get(hub.thread))
+        if not frames or frames[0].f_code is _Watch.trace.__code__:
+            return None  # it has just switched, and `trace` waits for the lock
+        self.reported = True
         # Of those that have started, the one that runs has no frame of its own.
         others = [g for g in tuple(hub.alive) if not g or g.gr_frame is not None]
-        if frame is None or not others:  # nobody is kept from running
-            return
-        log.warning(
-            "the hub of thread %#x has been blocked for %.2f s; %d other greenlets cannot run\n%s",
-            hub.thread,
-            blocked,
-            len(others),
-            "".join(traceback.format_stack(frame)).rstrip(),
+        return self._describe(hub, now, len(others), _stack(frames))
+
+    def _describe(self, hub: Hub, now: float, others: int, where: str) -> str | None:
+        if not others:  # nobody is kept from running
+            return None
+        return (
+            f"the hub of thread {hub.thread:#x} has been blocked for {now - self.progress:.2f} s; "
+            f"{others} other greenlets cannot run\n{where}"
         )
+
+
+def _frames(innermost: FrameType | None) -> list[FrameType]:
+    """In one call in C, the innermost first: a frame that ends meanwhile loses its way back."""
+    way_back: Any = accumulate(chain([innermost], repeat("f_back")), cast("Any", getattr))
+    return list(takewhile(bool, way_back))
+
+
+def _stack(frames: list[FrameType]) -> str:
+    places = traceback.StackSummary.extract((frame, frame.f_lineno) for frame in frames[::-1])
+    return "".join(places.format()).rstrip()
 
 
 class _Watchdog:
@@ -171,7 +205,7 @@ class _Watchdog:
     def watch(self, hub: Hub) -> None:
         import greenlet
 
-        watch = _Watch(hub)
+        watch = _Watch(hub, self.threshold)
         greenlet.settrace(functools.partial(watch.trace, greenlet.gettrace()))
         with self.lock:
             self.watches.append(watch)
@@ -184,6 +218,8 @@ class _Watchdog:
 
     def _after_fork(self) -> None:
         self.lock = threading.Lock()
+        for watch in self.watches:
+            watch.lock = threading.RLock()
         if self.thread is not None:
             self._start()
 
@@ -197,5 +233,5 @@ class _Watchdog:
             for watch in watches:
                 hub = watch.hub()
                 if hub is not None and not hub._finished:
-                    watch.check(hub, self.threshold)
+                    watch.check(hub)
                 del hub
