@@ -593,3 +593,19 @@ def test_a_poller_that_closes_wakes_its_watchers_once_and_keeps_none_alive(backe
     assert gone() is None
     poller.close()
     assert watcher.woken == [True] and left.woken == []
+
+
+@pytest.mark.rule(8)
+def test_a_watcher_that_raises_keeps_no_other_from_being_woken(backend: str) -> None:
+    class Faulty(Watcher):
+        def wake(self) -> None:
+            super().wake()
+            raise ZeroDivisionError
+
+    poller = Poller(backend)
+    watchers = [kind() for kind in (Watcher, Faulty) * 10]  # in whatever order they come
+    for each in watchers:
+        poller.add_watcher(each)
+    with pytest.raises(ZeroDivisionError):
+        poller.close()
+    assert all(each.woken == [True] for each in watchers)

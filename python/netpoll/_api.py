@@ -9,6 +9,7 @@ import warnings
 import weakref
 from collections import deque
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Protocol
@@ -187,9 +188,10 @@ class Poller(PollerBase):
 
     def close(self) -> None:
         super().close()
-        for reference in self._watchers.copy():  # in one step: hubs come and go meanwhile
-            if (watcher := reference()) is not None:
-                watcher.wake()
+        with ExitStack() as all_of_them:  # even if one of them raises
+            for reference in self._watchers.copy():  # in one step: hubs come and go meanwhile
+                if (watcher := reference()) is not None:
+                    all_of_them.callback(watcher.wake)
 
     close.__doc__ = PollerBase.close.__doc__
 

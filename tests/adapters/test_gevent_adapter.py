@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+import threading
+
 import pytest
 from netpoll import READ, ClosedError, DeadlineExceeded, Poller
 from netpoll.adapters._nest import collect
@@ -171,3 +174,24 @@ def test_waits_go_on_in_a_forked_child_as_in_the_parent(backend: str) -> None:
         """,
         backend=backend,
     )
+
+
+@pytest.mark.allow_leak("gevent keeps what the hub of such a thread has open")
+def test_a_greenlet_whose_thread_has_ended_keeps_nobody_out(
+    poller: Poller, sockets: Sockets
+) -> None:
+    """Its hub was not destroyed, and nothing can run there any more."""
+    a, b = sockets.pair()
+
+    def leave_it_waiting() -> None:
+        gevent.spawn(wait, desc, READ)
+        gevent.sleep(0)
+
+    with poller.open(a) as desc, gevent.Timeout(LONG):
+        thread = threading.Thread(target=leave_it_waiting)
+        thread.start()
+        thread.join(LONG)
+        assert poller.stats().parked_readers == 1
+        until(lambda: thread.ident not in sys._current_frames(), "it is gone")
+        b.send(b"x")
+        wait(desc, READ)

@@ -13,6 +13,7 @@ def receive(sock, desc):
 
 from __future__ import annotations
 
+import sys
 import threading
 import weakref
 from collections.abc import Callable
@@ -53,6 +54,13 @@ class _GreenletWait(Wait):
 
     def _who(self) -> object:
         return self.waiter.greenlet
+
+    def _abandoned(self) -> bool:
+        hub = self.waiter.hub
+        if hub.loop is None or hub.dead:
+            return True
+        # greenlet may learn late that a thread has ended; and its number may be another's by then.
+        return hub.thread_ident not in sys._current_frames()
 
     def _notify(self) -> None:
         waiter = self.waiter
