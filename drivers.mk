@@ -1,10 +1,10 @@
 # make test-drivers   the adapters of database drivers and HTTP clients against real servers on loopback
-# make example-psycopg, example-psycopg2, example-redis, example-http   an example, and a server for it
+# make example-psycopg, example-psycopg2, example-pool, example-redis, example-http   an example, and a server for it
 # make servers        install the servers that are missing: as root, on Debian
 #
 # docs/drivers.md tells more.
 
-EXAMPLES_OF_DRIVERS := example-psycopg example-psycopg2 example-redis example-http
+EXAMPLES_OF_DRIVERS := example-psycopg example-psycopg2 example-pool example-redis example-http
 
 .PHONY: test-drivers servers $(EXAMPLES_OF_DRIVERS)
 

@@ -6,12 +6,15 @@ import sys
 
 import redis
 from netpoll import green
-from netpoll.adapters.redis import Connection
+from netpoll.adapters.redis import Connection, ParkingBackoff
+from redis.backoff import ExponentialBackoff
+from redis.retry import Retry
 
 
 def main(port: int) -> None:
+    retry = Retry(ParkingBackoff(ExponentialBackoff()), 3)  # whose pauses park
     pool = redis.ConnectionPool(
-        connection_class=Connection, host="127.0.0.1", port=port, max_connections=200
+        connection_class=Connection, host="127.0.0.1", port=port, max_connections=200, retry=retry
     )
     client = redis.Redis(connection_pool=pool)
     waiting = [green.spawn(client.blpop, f"list {i}", 20) for i in range(100)]

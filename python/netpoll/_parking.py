@@ -6,6 +6,7 @@ A gate is what one of them waits at, once; whoever opens it, from any thread, le
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
 from typing import Protocol
 
@@ -42,6 +43,13 @@ class _ThreadGate:
 def gate() -> Gate:
     """One for the calling greenlet, if its thread has a hub, or else for the thread."""
     return _hooks.gate() or _ThreadGate()
+
+
+def pause(seconds: float) -> None:
+    """Sleep, the calling greenlet if its thread has a hub, or else the thread."""
+    until = time.monotonic() + seconds
+    while (left := until - time.monotonic()) > 0:
+        gate().wait(left)
 
 
 class Place:

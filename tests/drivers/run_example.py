@@ -17,6 +17,7 @@ EXAMPLES = Path(__file__).parent.parent.parent / "examples"
 ARGUMENTS: dict[str, tuple[type[Server], Callable[[Any], object]]] = {
     "psycopg": (Postgres, lambda server: server.dsn),
     "psycopg2": (Postgres, lambda server: server.dsn),
+    "pool": (Postgres, lambda server: server.dsn),
     "redis": (Redis, lambda server: server.port),
     "http": (Nginx, lambda server: f"http://127.0.0.1:{server.port}/hello"),
 }

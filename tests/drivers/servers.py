@@ -232,6 +232,7 @@ class Nginx(Server):
                     ssl_certificate cert.pem; ssl_certificate_key key.pem;
                     root {site};
                     location /slow {{ limit_rate 1000; alias {site}/big; }}
+                    location /busy {{ add_header Retry-After 1 always; return 503; }}
                 }}
             }}
             """

@@ -35,6 +35,12 @@ def test_postgresql(driver: str, first: str, postgres: Postgres) -> None:
     assert output == f"{first}\ncut off; the connection is closed\n"
 
 
+def test_pool(postgres: Postgres) -> None:
+    pytest.importorskip("psycopg")
+    output = run("with_pool.py", postgres.dsn)
+    assert output == "499500\ncut off; and the pool still answers: 42\n"
+
+
 @not_on_libkqueue("loses events when more than half a batch is ready")
 def test_redis(redis_server: Redis) -> None:
     pytest.importorskip("redis")

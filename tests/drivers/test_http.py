@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 
 import pytest
 from netpoll import socket
@@ -187,6 +188,82 @@ def test_who_is_killed_in_the_queue_for_a_connection_leaves_the_pool_as_it_was(
             assert {answer.get().data for answer in answers} == {b"hello\n"}
 
     in_hub(body)
+
+
+def with_a_number(busy: str) -> int:
+    with PoolManager() as http:
+        return http.request("GET", busy, retries=1, timeout=LONG).status
+
+
+def by_default(busy: str) -> int:
+    with PoolManager() as http:
+        return http.request("GET", busy, timeout=LONG).status  # the last of four
+
+
+def by_backoff(busy: str) -> int:
+    retries = urllib3.Retry(
+        2,
+        backoff_factor=0.5,
+        status_forcelist=[503],
+        respect_retry_after_header=False,
+        raise_on_status=False,
+    )
+    with PoolManager(retries=retries) as http:
+        return http.request("GET", busy).status
+
+
+def by_requests(busy: str) -> int:
+    with requests.Session() as session:
+        mount(session, max_retries=urllib3.Retry(1, raise_on_status=False))
+        return session.get(busy, timeout=LONG).status_code
+
+
+@pytest.mark.parametrize("fetch", [with_a_number, by_default, by_backoff, by_requests])
+def test_a_pause_between_retries_holds_nobody_up(nginx: Nginx, fetch: object) -> None:
+    busy, hello = url(nginx, "busy"), url(nginx, "hello")
+
+    def body() -> None:
+        with PoolManager() as http:
+            start = time.monotonic()
+            patient = green.spawn(fetch, busy)
+            rounds = 0
+            while not patient.dead:
+                assert http.request("GET", hello, timeout=LONG).data == b"hello\n"
+                green.sleep(0.01)
+                rounds += 1
+            assert patient.get() == 503
+            assert time.monotonic() - start >= 1 and rounds > 10
+
+    in_hub(body)
+
+
+def test_a_pause_between_retries_is_kept_in_a_thread_and_ended_by_a_kill(nginx: Nginx) -> None:
+    start = time.monotonic()
+    assert ThreadTask("thread", with_a_number, (url(nginx, "busy"),)).result() == 503
+    assert time.monotonic() - start >= 1
+
+    def body() -> None:
+        start = time.monotonic()
+        patient = green.spawn(with_a_number, url(nginx, "busy"))
+        green.sleep(0.1)
+        patient.kill()
+        patient.join()
+        assert time.monotonic() - start < 0.9
+
+    in_hub(body)
+
+
+def test_a_retry_that_sleeps_in_its_own_way_is_left_to_it(nginx: Nginx) -> None:
+    class Own(urllib3.Retry):
+        slept = 0
+
+        def sleep(self, response: object = None) -> None:
+            Own.slept += 1
+
+    with PoolManager() as http:
+        retries = Own(2, raise_on_status=False)
+        assert http.request("GET", url(nginx, "busy"), retries=retries).status == 503
+    assert Own.slept == 2
 
 
 def test_a_server_that_is_stopped_ends_the_requests(nginx: Nginx) -> None:

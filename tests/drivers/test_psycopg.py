@@ -288,6 +288,11 @@ def test_a_server_that_does_not_answer_ends_connecting_in_time(
         try:
             with pytest.raises(psycopg.errors.ConnectionTimeout):
                 Connection.connect(postgres.dsn, connect_timeout=2)
+            for seconds in (0.1, 0, -1):
+                start = time.monotonic()
+                with pytest.raises(psycopg.errors.ConnectionTimeout):
+                    Connection.connect(postgres.dsn, timeout=seconds)
+                assert seconds <= time.monotonic() - start < 2
         finally:
             postgres.thaw()
         Connection.connect(postgres.dsn).close()

@@ -14,7 +14,7 @@ redis = pytest.importorskip("redis")
 green = pytest.importorskip("netpoll.green")
 
 from netpoll.adapters.queue import LifoQueue  # noqa: E402
-from netpoll.adapters.redis import Connection, SSLConnection  # noqa: E402
+from netpoll.adapters.redis import Connection, ParkingBackoff, SSLConnection  # noqa: E402
 
 
 @pytest.fixture
@@ -160,6 +160,78 @@ def test_a_server_that_is_stopped_ends_the_commands(client: object, redis_server
         redis_server.stop()
         redis_server.start()
     assert client.ping()
+
+
+def test_a_pause_between_retries_holds_nobody_up(redis_server: Redis) -> None:
+    retry = redis.retry.Retry(ParkingBackoff(redis.backoff.ConstantBackoff(0.1)), 1000)
+
+    def body() -> None:
+        pool = redis.ConnectionPool(
+            connection_class=Connection, host="127.0.0.1", port=redis_server.port, retry=retry
+        )
+        client = redis.Redis(connection_pool=pool)
+        patient = green.spawn(client.ping)
+        rounds = 0
+        while rounds < 50:
+            green.sleep(0.01)
+            rounds += 1
+        assert not patient.dead, "there is no server"
+        starting = ThreadTask("start", redis_server.start, ())
+        while not patient.dead:
+            green.sleep(0.01)
+        assert patient.get()
+        while not starting.done:
+            green.sleep(0.01)
+        pool.disconnect()
+
+    redis_server.stop()
+    try:
+        start = time.monotonic()
+        in_hub(body)
+    finally:
+        if redis_server.process is None:
+            redis_server.start()
+    assert time.monotonic() - start < 2 * LONG
+
+
+def test_a_parking_backoff_pauses_as_the_one_in_it_says() -> None:
+    class Growing(redis.backoff.AbstractBackoff):
+        resets = 0
+
+        def reset(self) -> None:
+            self.resets += 1
+
+        def compute(self, failures: int) -> float:
+            return failures / 20
+
+    inner = Growing()
+    parking = ParkingBackoff(inner)
+    parking.reset()
+    for failures in (0, 1, 3):
+        start = time.monotonic()
+        assert parking.compute(failures) == 0
+        assert failures / 20 <= time.monotonic() - start < failures / 20 + LONG
+    assert inner.resets == 1
+
+
+def test_greenlets_take_turns_at_a_lock_by_trying(client: object) -> None:
+    def body() -> None:
+        inside: list[int] = []
+
+        def work(number: int) -> None:
+            lock = client.lock("the lock", timeout=LONG)
+            while not lock.acquire(blocking=False):
+                green.sleep(0.01)
+            inside.append(number)
+            green.sleep(0.02)
+            assert inside == [number]
+            inside.clear()
+            lock.release()
+
+        for worker in [green.spawn(work, i) for i in range(5)]:
+            worker.get()
+
+    in_hub(body)
 
 
 def _outcome(function: object, *args: object) -> type | None:

@@ -53,13 +53,22 @@ class Connection(psycopg.Connection[Any]):
         self.lock: Any = Turn()  # who queues for the connection parks, and blocks no hub
 
     @classmethod
-    def connect(cls, conninfo: str = "", *, autocommit: bool = False, **params: Any) -> Self:
+    def connect(  # type: ignore[override]
+        cls,
+        conninfo: str = "",
+        *,
+        autocommit: bool = False,
+        timeout: float | None = None,
+        **params: Any,
+    ) -> Self:
         """As `psycopg.Connection.connect`; other keywords are libpq's or attributes to be set.
 
-        `connect_timeout` bounds it.  A name that has to be looked up blocks the thread, as libpq
-        does that itself.
+        A name that has to be looked up blocks the thread, as libpq does that itself.
 
-        :raises psycopg.OperationalError: there is no connection to be had.
+        :param timeout: seconds, to the nanosecond, until the connection stands; 0 or less: it is
+            over at once.  libpq's `connect_timeout` bounds it too, in whole seconds from 2 on.
+        :raises psycopg.OperationalError: there is no connection to be had; as
+            `psycopg.errors.ConnectionTimeout`, not in time.
         """
         attributes = {
             name: params.pop(name)
@@ -68,9 +77,10 @@ class Connection(psycopg.Connection[Any]):
         }
         params.pop("context", None)
         whole = make_conninfo(conninfo, **params)
-        timeout = timeout_from_conninfo(conninfo_to_dict(whole))
+        limits = (timeout, timeout_from_conninfo(conninfo_to_dict(whole)))
+        limit = min((one for one in limits if one is not None), default=None)
         try:
-            pgconn = _drive_connect(generators.connect(whole), timeout)
+            pgconn = _drive_connect(generators.connect(whole), limit)
         except DeadlineExceeded as error:
             raise errors.ConnectionTimeout("connection timeout expired") from error
         conn = cls(pgconn)

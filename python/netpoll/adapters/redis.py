@@ -6,7 +6,9 @@
     client = redis.Redis(connection_pool=pool)
 
 In a thread with a hub of `netpoll.green` whoever waits for the server parks its greenlet, elsewhere
-its thread.
+its thread.  So it does in the pauses between retries, if the backoff says so::
+
+    retry = redis.retry.Retry(ParkingBackoff(redis.backoff.ExponentialBackoff()), 3)
 """
 
 from __future__ import annotations
@@ -15,10 +17,12 @@ import socket as _std
 from typing import Any
 
 import redis.connection
+from redis.backoff import AbstractBackoff
 
 from netpoll import socket
+from netpoll._parking import pause
 
-__all__ = ["Connection", "SSLConnection"]
+__all__ = ["Connection", "ParkingBackoff", "SSLConnection"]
 
 
 class Connection(redis.connection.Connection):
@@ -56,3 +60,21 @@ class SSLConnection(Connection, redis.connection.SSLConnection):
         except BaseException:
             sock.close()
             raise
+
+
+class ParkingBackoff(AbstractBackoff):
+    """Another backoff, whose pauses park.
+
+    redis-py asks a backoff for how long to sleep, just before it does, by `time.sleep`.  This one
+    sleeps itself and says 0.
+    """
+
+    def __init__(self, backoff: AbstractBackoff) -> None:
+        self._backoff = backoff
+
+    def reset(self) -> None:
+        self._backoff.reset()  # type: ignore[no-untyped-call]
+
+    def compute(self, failures: int) -> float:
+        pause(self._backoff.compute(failures))
+        return 0

@@ -8,7 +8,8 @@
     mount(session)                        # a requests.Session
 
 TLS is that of `netpoll.ssl`.  Connections of a bounded pool (`block=True`) are waited for in a
-queue that parks the greenlet only.  SOCKS proxies have sockets of their own, which block.
+queue that parks the greenlet only, and so are the pauses between retries.  SOCKS proxies have
+sockets of their own, which block.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from urllib3.exceptions import (
 )
 
 from netpoll import socket
+from netpoll._parking import pause
 from netpoll.adapters.queue import LifoQueue
 
 if TYPE_CHECKING:
@@ -70,11 +72,49 @@ class HTTPSConnection(HTTPConnection, urllib3.connection.HTTPSConnection):
     """With TLS, which wraps a socket of netpoll and so becomes one."""
 
 
+class _Retry(urllib3.Retry):
+    """Whose pauses park."""
+
+    @classmethod
+    def like(cls, retries: urllib3.Retry) -> urllib3.Retry:
+        if type(retries) is not urllib3.Retry:  # ours already, or one that sleeps in its own way
+            return retries
+        parking = cls()
+        vars(parking).update(vars(retries))
+        return parking
+
+    def sleep_for_retry(self, response: Any) -> bool:
+        seconds = self.get_retry_after(response)
+        if seconds:
+            pause(seconds)
+        return bool(seconds)
+
+    def sleep(self, response: Any = None) -> None:
+        told = response is not None and self.respect_retry_after_header
+        if not (told and self.sleep_for_retry(response)):
+            pause(self.get_backoff_time())
+
+
 class _Parking(urllib3.HTTPConnectionPool):
-    """Who waits for a connection parks, and may be killed."""
+    """Who waits for a connection, or to try again, parks, and may be killed."""
 
     QueueCls = LifoQueue
     _surplus = 0
+
+    def urlopen(  # type: ignore[override]  # noqa: PLR0917
+        self,
+        method: str,
+        url: str,
+        body: Any = None,
+        headers: Any = None,
+        retries: urllib3.Retry | bool | int | None = None,
+        redirect: bool = True,
+        *args: Any,
+        **options: Any,
+    ) -> Any:
+        chosen = urllib3.Retry.from_int(retries, redirect=redirect, default=self.retries)
+        parking = _Retry.like(chosen)
+        return super().urlopen(method, url, body, headers, parking, redirect, *args, **options)
 
     def _get_conn(self, timeout: float | None = None) -> Any:
         try:
