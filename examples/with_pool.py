@@ -48,7 +48,7 @@ class Pool:
 
 def is_alive(conn: Connection) -> bool:
     """One that has something to say which nobody asked for was closed by the server."""
-    if look([(conn.fileno(), READ)]):
+    if look({conn.fileno(): READ}):
         conn.close()
     return not conn.closed
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from netpoll import READ, WRITE, BusyError, ClosedError, DeadlineExceeded
-from netpoll.adapters.level import is_ready, wait_level
+from netpoll.adapters.level import is_ready, look, wait_level
 from support import LONG, ClosedMeanwhile, Sockets, Stage, blocked, drain, fill, needs_fileno
 
 
@@ -146,3 +146,14 @@ def test_modes_that_are_none_are_refused(stage: Stage, sockets: Sockets) -> None
     for modes in (0, 4, -1, 7):
         with pytest.raises(ValueError, match="modes are READ, WRITE or both"):
             wait_level(desc, modes)
+
+
+def test_look_tells_what_is_ready_of_any_number(sockets: Sockets) -> None:
+    (a, b), (c, d) = sockets.pair(), sockets.pair()
+    both = READ | WRITE
+    a.send(b"x")
+    wanted = {b.fileno(): both, c.fileno(): both, d.fileno(): READ, a.fileno(): WRITE}
+    assert dict(look(wanted)) == {b.fileno(): both, c.fileno(): WRITE, a.fileno(): WRITE}
+    c.close()
+    assert look({d.fileno(): READ}) == [(d.fileno(), READ)]  # the end is news for a reader
+    assert look({}) == []

@@ -24,7 +24,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Mapping
 
 from netpoll import READ, WRITE, BusyError, PollDesc, Poller, PollError
 from netpoll.adapters._nest import FdWatch, Nest, Wait, Watch, collect, has_descriptor
@@ -53,7 +53,7 @@ def is_ready(desc: PollDesc, modes: int) -> int:
     for mode in (READ, WRITE):
         if modes & mode:
             desc.reset(mode)  # first: what comes after the look is news
-    return sum(ready for _, ready in look([(desc.fd, modes)]))
+    return sum(ready for _, ready in look({desc.fd: modes}))
 
 
 def wait_level(desc: PollDesc, modes: int) -> int:
@@ -87,10 +87,10 @@ if sys.platform == "win32":
     #: What Windows's select takes at once: FD_SETSIZE as Python is built.
     MOST = 512
 
-    def look(wanted: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
-        """Of descriptors and modes of them, those that are ready now, without blocking."""
+    def look(wanted: Mapping[int, int]) -> list[tuple[int, int]]:
+        """Of descriptors and the modes asked for, those that are ready, without blocking."""
         ready: dict[int, int] = {}
-        rest = list(wanted)
+        rest = list(wanted.items())
         while rest:
             some, rest = rest[:MOST], rest[MOST:]
             readers = [fd for fd, modes in some if modes & READ]
@@ -104,22 +104,22 @@ if sys.platform == "win32":
         return list(ready.items())
 
 else:
-    _POLL_EVENTS = (0, select.POLLIN, select.POLLOUT, select.POLLIN | select.POLLOUT)
+    _EVENTS = (0, select.POLLIN, select.POLLOUT, select.POLLIN | select.POLLOUT)
+    # An error or a hang-up is news for both.
+    _MODES = {
+        events: (READ if events & ~select.POLLOUT else 0)
+        | (WRITE if events & ~select.POLLIN else 0)
+        for events in range(2 * max(select.POLLNVAL, select.POLLHUP, select.POLLERR))
+    }
 
-    def look(wanted: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
-        """Of descriptors and modes of them, those that are ready now, without blocking."""
+    def look(wanted: Mapping[int, int]) -> list[tuple[int, int]]:
+        """Of descriptors and the modes asked for, those that are ready, without blocking."""
         poll = select.poll()
-        asked = dict(wanted)
-        for fd, modes in asked.items():
-            poll.register(fd, _POLL_EVENTS[modes])
-        ready = []
-        for fd, events in poll.poll(0):
-            # An error or a hang-up is news for both.
-            modes = READ if events & ~select.POLLOUT else 0
-            modes |= WRITE if events & ~select.POLLIN else 0
-            if modes & asked[fd]:
-                ready.append((fd, modes & asked[fd]))
-        return ready
+        for fd, modes in wanted.items():
+            poll.register(fd, _EVENTS[modes])
+        return [
+            (fd, modes) for fd, events in poll.poll(0) if (modes := _MODES[events] & wanted[fd])
+        ]
 
 
 # --- either mode ---------------------------------------------------------------------------------

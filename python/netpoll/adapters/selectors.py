@@ -51,7 +51,7 @@ class _Entry:
         self.fd = key.fd
         self.events = key.events
         self.parked = 0  #: the modes whose tokens are in the poller
-        self.tokens = {mode: (self, mode) for mode in (READ, WRITE)}
+        self.tokens = [None, (self, READ), (self, WRITE)]  # by mode
 
     def park(self, modes: int) -> int:
         """Have the poller tell of what happens from now on.
@@ -60,10 +60,9 @@ class _Entry:
         parked, as there is an error and nothing else, which is something to be reported.
         """
         failed = 0
-        park = self.desc.park
         for mode in _SPLIT[modes & ~self.parked]:
             try:
-                while not park(mode, self.tokens[mode]):
+                while not self.desc.park(mode, self.tokens[mode]):
                     pass
                 self.parked |= mode
             except BusyError:  # parked already: a signal handler cut us off before the note of it
@@ -201,18 +200,19 @@ class PollerSelector(selectors.BaseSelector):
     def _look_at_hot(self) -> dict[_Entry, int]:
         """All is cold after this; what is ready is found."""
         found: dict[_Entry, int] = {}
-        fds: list[tuple[int, int]] = []
+        looked_at: dict[int, int] = {}
         hot = self._hot
         while hot:
             entry, modes = hot.popitem()
             modes &= entry.events
-            if failed := entry.park(modes):
+            if modes & ~entry.parked and (failed := entry.park(modes)):
                 found[entry] = failed
-            fds.append((entry.fd, modes))
+            looked_at[entry.fd] = modes
         if self._looks:
-            for fd, ready in look(fds):
-                if (still := self._entries.get(fd)) is not None:
-                    found[still] = found.get(still, 0) | ready
+            entries = self._entries
+            for fd, ready in look(looked_at):
+                if (still := entries.get(fd)) is not None:
+                    found[still] = found[still] | ready if still in found else ready
         return found
 
     def _collect(self, found: dict[_Entry, int], timeout: float | None) -> None:
@@ -225,13 +225,13 @@ class PollerSelector(selectors.BaseSelector):
             for entry, mode in tokens:
                 entry.parked &= ~mode
                 if mode & entry.events and entry is entries.get(entry.fd):
-                    found[entry] = found.get(entry, 0) | mode
+                    found[entry] = found[entry] | mode if entry in found else mode
             tokens = self._poller.poll(0) if len(tokens) >= MANY else []
 
     def _confirm(self, found: dict[_Entry, int]) -> dict[_Entry, int]:
         """Of what was told, what is still so; the rest is parked again."""
         self._hot.update(found)
-        ready = dict(look((entry.fd, modes & entry.events) for entry, modes in found.items()))
+        ready = dict(look({entry.fd: modes & entry.events for entry, modes in found.items()}))
         return {entry: ready[entry.fd] for entry in found if entry.fd in ready}
 
     def _start_anew(self) -> None:
