@@ -1,4 +1,4 @@
-"""The core without Python: the echo server of examples/c, built by its Makefile."""
+"""The core without Python: the programs of examples/c, built by their Makefile."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ pytestmark = [
 ]
 
 PATIENCE = 0.5  # seconds
+PROGRAMS = shutil.ignore_patterns("echo", "threads")
 
 
 @pytest.fixture(scope="module")
@@ -28,12 +29,14 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Built in a copy, warnings being errors."""
     tree = tmp_path_factory.mktemp("tree")
     shutil.copytree(ROOT / "csrc", tree / "csrc")
-    shutil.copytree(
-        ROOT / "examples" / "c", tree / "examples" / "c", ignore=shutil.ignore_patterns("echo")
-    )
+    shutil.copytree(ROOT / "examples" / "c", tree / "examples" / "c", ignore=PROGRAMS)
     folder = tree / "examples" / "c"
     done = subprocess.run(
-        ["make", "-C", folder], text=True, capture_output=True, timeout=120, check=False
+        ["make", "-C", folder, "echo", "threads"],
+        text=True,
+        capture_output=True,
+        timeout=120,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     assert "-Werror" in done.stdout
@@ -101,3 +104,12 @@ def test_a_wrong_port_is_a_usage_line(program: Path) -> None:
         [program, "70000"], capture_output=True, text=True, timeout=LONG, check=False
     )
     assert done.returncode == 2 and done.stderr.startswith("usage: ")
+
+
+def test_threads_wait_with_a_deadline_and_until_another_closes(program: Path) -> None:
+    with never_early(0.25):
+        done = subprocess.run(
+            [program.with_name("threads")], text=True, capture_output=True, timeout=60, check=False
+        )
+    assert done.returncode == 0
+    assert done.stdout == "hello\nnothing came in time\nclosed by another thread\n"
