@@ -3,7 +3,8 @@
     python wheels/identifiers.py
 
 For each platform with a wheel there must be a build with the oldest CPython, which makes the wheel,
-one without the GIL, and a job of the workflow; none may be for a platform that the table has not.
+one without the GIL, one with PyPy where the table has it, and a job of the workflow; none may be
+for a platform that the table has not.  The jobs must ask for what pyproject.toml does.
 """
 
 from __future__ import annotations
@@ -21,34 +22,55 @@ def identifiers(system: str) -> list[str]:
     done = subprocess.run(
         [*command, "--platform", system], cwd=ROOT, check=True, capture_output=True, text=True
     )
-    return done.stdout.split()
+    # This is about what is built there; some of it another machine would not build.
+    elsewhere = re.findall(r"Note: (\S+) was selected, but can't be built on", done.stderr)
+    return done.stdout.split() + elsewhere
 
 
-def jobs() -> set[str]:
-    """The platforms of the workflow's jobs."""
-    workflow = (ROOT / ".github" / "workflows" / "wheels.yml").read_text(encoding="utf-8")
-    return set(re.findall(r"^ *- \{ platform: (\w+),", workflow, re.MULTILINE))
-
-
-def main() -> int:
-    built: dict[str, set[str]] = {}
+def builds() -> dict[str, set[str]]:
+    """The interpreters of each platform."""
+    found: dict[str, set[str]] = {}
     for system in ("linux", "macos", "windows"):
         for identifier in identifiers(system):
             python, _, platform = identifier.partition("-")
-            built.setdefault(platform, set()).add(python)
+            found.setdefault(platform, set()).add(python)
+    return found
+
+
+def workflow() -> tuple[set[str], str]:
+    """The platforms of its jobs, and what each of them builds, for any platform."""
+    text = (ROOT / ".github" / "workflows" / "wheels.yml").read_text(encoding="utf-8")
+    [selected] = re.findall(r'^ *CIBW_BUILD: "(.*)"$', text, re.MULTILINE)
+    jobs = set(re.findall(r"^ *- \{ platform: (\w+),", text, re.MULTILINE))
+    return jobs, selected.replace("${{ matrix.platform }}", "*")
+
+
+def selected_by_default() -> str:
+    text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    [section] = re.findall(r"^\[tool\.cibuildwheel\]\n((?:.+\n)+)", text, re.MULTILINE)
+    [selected] = re.findall(r'^build = "(.*)"$', section, re.MULTILINE)
+    return selected
+
+
+def main() -> int:
+    built = builds()
+    jobs, asked_for = workflow()
     wanted = {platform.cibuildwheel for platform in WITH_WHEELS}
+    pypy = {platform.cibuildwheel for platform in WITH_WHEELS if platform.pypy}
     for platform in sorted(wanted | built.keys()):
-        pythons = sorted(built.get(platform, set()))
-        print(f"{platform:20} {' '.join(pythons)}")
+        print(f"{platform:20} {' '.join(sorted(built.get(platform, set())))}")
+
+    def built_by(pattern: str) -> set[str]:
+        matches = re.compile(pattern).fullmatch
+        return {name for name, pythons in built.items() if any(map(matches, pythons))}
+
     faults = {
-        "no wheel": {name for name in wanted if ABI3 not in built.get(name, set())},
-        "none without the GIL": {
-            name
-            for name in wanted
-            if not any(python.endswith("t") for python in built.get(name, set()))
-        },
-        "no job": wanted - jobs(),
-        "not in the table": (built.keys() | jobs()) - wanted,
+        "no wheel": wanted - built_by(ABI3),
+        "none without the GIL": wanted - built_by(r"cp\d+t"),
+        "PyPy in the table or in cibuildwheel only": pypy ^ built_by(r"pp\d+"),
+        "no job": wanted - jobs,
+        "not in the table": (built.keys() | jobs) - wanted,
+        "the jobs ask for other builds": {asked_for} - {selected_by_default()},
     }
     for what, which in faults.items():
         if which:

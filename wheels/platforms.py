@@ -18,6 +18,8 @@ class Platform:
     tags: tuple[str, ...] = ()
     #: What cibuildwheel calls it, in its build identifiers.
     cibuildwheel: str = ""
+    #: Whether PyPy exists there; if so it gets a wheel, in the workflow.
+    pypy: bool = False
 
     @property
     def windows(self) -> bool:
@@ -44,6 +46,7 @@ PLATFORMS = (
         "linux",
         ("manylinux2014_x86_64", "manylinux_2_17_x86_64"),
         "manylinux_x86_64",
+        pypy=True,
     ),
     Platform(
         "linux-aarch64",
@@ -51,6 +54,7 @@ PLATFORMS = (
         "linux",
         ("manylinux2014_aarch64", "manylinux_2_17_aarch64"),
         "manylinux_aarch64",
+        pypy=True,
     ),
     # The oldest level that PyPI's tools know for RISC-V.
     Platform(
@@ -70,11 +74,25 @@ PLATFORMS = (
         ("musllinux_1_2_aarch64",),
         "musllinux_aarch64",
     ),
-    Platform("macos-arm64", "aarch64-macos.11.0", "darwin", ("macosx_11_0_arm64",), "macosx_arm64"),
     Platform(
-        "macos-x86_64", "x86_64-macos.10.13", "darwin", ("macosx_10_13_x86_64",), "macosx_x86_64"
+        "macos-arm64",
+        "aarch64-macos.11.0",
+        "darwin",
+        ("macosx_11_0_arm64",),
+        "macosx_arm64",
+        pypy=True,
     ),
-    Platform("windows-amd64", "x86_64-windows-gnu", "win32", ("win_amd64",), "win_amd64"),
+    Platform(
+        "macos-x86_64",
+        "x86_64-macos.10.13",
+        "darwin",
+        ("macosx_10_13_x86_64",),
+        "macosx_x86_64",
+        pypy=True,
+    ),
+    Platform(
+        "windows-amd64", "x86_64-windows-gnu", "win32", ("win_amd64",), "win_amd64", pypy=True
+    ),
     Platform("windows-arm64", "aarch64-windows-gnu", "win32", ("win_arm64",), "win_arm64"),
     # No binary wheels are published for these: pip builds the sdist there.
     Platform("freebsd-x86_64", "x86_64-freebsd", "freebsd14"),
