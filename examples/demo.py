@@ -28,12 +28,13 @@ from typing import IO, Any
 import netpoll
 from netpoll import READ, WRITE, ClosedError, DeadlineExceeded, PollDesc, green
 
-FIRST_LINE = 10.0  # seconds that a client has for its first line
+PATIENCE = 10.0  # seconds that a client has for a line, unless it says that none will come
 WRITE_DEADLINE = 10.0  # seconds that it has to take an answer
 LATENESS_LIMIT = 1.0  # seconds; more than the scheduling of a busy machine explains
 SMALL_BUFFER = 64 * 1024  # bytes; a client that does not read makes us wait soon
 TIME_LIMIT = 25.0  # seconds that the client process may take
 GOODBYE = 2.0  # seconds that the server's greenlets have to end after it
+STALL = b"stall\n"  # the last line of a client that goes silent
 
 
 @dataclass(frozen=True)
@@ -115,14 +116,15 @@ class Server:
         last_line, due = b"", 0.0
         with connection, netpoll.open(connection) as desc:
             try:
-                desc.set_deadline(FIRST_LINE, READ)
+                desc.set_deadline(PATIENCE, READ)
                 while line := receive(connection, desc):
                     tally.messages += line.count(b"\n")
                     tally.bytes += len(line)
                     desc.set_deadline(WRITE_DEADLINE, WRITE)
                     tally.write_waits += send(connection, desc, line)
-                    due = time.monotonic() + self._read_deadline
-                    desc.set_deadline(self._read_deadline, READ)
+                    limit = self._read_deadline if line == STALL else PATIENCE
+                    due = time.monotonic() + limit
+                    desc.set_deadline(limit, READ)
                     self._note(line, desc)
                     last_line = line
                 tally.left += 1
@@ -134,14 +136,14 @@ class Server:
 
     def _note(self, line: bytes, desc: PollDesc) -> None:
         """Some clients say what they expect of us; that is for the books, not for the echo."""
-        if line == b"stall\n":
+        if line == STALL:
             self.tally.deadlines_due += 1
         elif line == b"close\n":
             self.tally.closes_asked += 1
             self._closer.put(desc)
 
     def _cut_off(self, lateness: float, last_line: bytes) -> None:
-        if last_line != b"stall\n":
+        if last_line != STALL:
             self.tally.wrongly_fired += 1
             return
         self.tally.deadlines_fired += 1
