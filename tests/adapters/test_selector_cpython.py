@@ -26,6 +26,8 @@ BACKENDS = netpoll.backends()
 
 def standard(name: str) -> ModuleType | None:
     """A module of CPython's test package, which some distributions ship separately."""
+    if sys.implementation.name != "cpython":
+        return None
     try:
         return importlib.import_module(name)
     except (ImportError, unittest.SkipTest):
@@ -36,10 +38,10 @@ selectors_tests = standard("test.test_selectors")
 asyncio_tests = standard("test.test_asyncio.test_events")
 
 needs_selectors_tests = pytest.mark.skipif(
-    selectors_tests is None, reason="the interpreter comes without test.test_selectors"
+    selectors_tests is None, reason="not CPython, or without test.test_selectors"
 )
 needs_asyncio_tests = pytest.mark.skipif(
-    asyncio_tests is None or WINDOWS, reason="the interpreter comes without test.test_asyncio"
+    asyncio_tests is None or WINDOWS, reason="not CPython, or without test.test_asyncio"
 )
 
 
