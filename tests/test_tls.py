@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import hashlib
 import os
+import select
 import shutil
 import socket as standard_socket
 import ssl as standard
@@ -445,8 +446,10 @@ def test_a_write_that_was_cut_off_is_gone_on_with_or_refused(
     """OpenSSL itself would take other data for the rest of the first."""
     client, server = connect(stage)
     data = os.urandom(BIG)
+    writer = stage.spawn(client.sendall, data)
+    stage.until(lambda: select.select([server], [], [], 0)[0], "some of it has been written")
     client.set_write_deadline(0.05)
-    stage.spawn(client.sendall, data).raises(DeadlineExceeded)
+    writer.raises(DeadlineExceeded)
     client.set_write_deadline(None)
     with pytest.raises(ssl.SSLError, match="bad write retry"):
         client.sendall(os.urandom(BIG))
