@@ -20,10 +20,12 @@ from support import HAS_GREENLET, NO_FILENO, GreenStage, Sockets, Stage, ThreadS
 #: Above every bound inside a test, so that it speaks only when a call hangs in C.
 WATCHDOG_SECONDS = 120
 
-_stderr = os.dup(2)
+_stderr = -1
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    global _stderr
+    _stderr = os.dup(2)  # now, while nothing is captured
     config.addinivalue_line(
         "markers", "rule(*numbers): the rules of the contract's section 2 that it proves"
     )
@@ -86,7 +88,9 @@ def _backend_of(item: pytest.Item, default: str) -> str:
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
     """A C thread that needs no GIL: it ends a run that hangs while holding it."""
-    faulthandler.dump_traceback_later(WATCHDOG_SECONDS, exit=True, file=_stderr)
+    own = item.get_closest_marker("timeout")
+    seconds = max(WATCHDOG_SECONDS, 2 * own.args[0] if own else 0)
+    faulthandler.dump_traceback_later(seconds, exit=True, file=_stderr)
     yield
     faulthandler.cancel_dump_traceback_later()
 
