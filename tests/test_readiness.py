@@ -20,6 +20,7 @@ from support import (
     not_on_libkqueue,
     read_exactly,
     read_some,
+    turns,
     write_all,
 )
 
@@ -210,8 +211,10 @@ def test_a_thousand_round_trips(stage: Stage, sockets: Sockets) -> None:
             count += 1
         return count
 
+    questions = turns(1000)
+
     def ask() -> None:
-        for i in range(1000):
+        for i in range(questions):
             question = b"%04d" % i
             write_all(ping, question)
             assert read_exactly(ping, 4) == question
@@ -219,7 +222,7 @@ def test_a_thousand_round_trips(stage: Stage, sockets: Sockets) -> None:
 
     echoing, asking = stage.spawn(echo), stage.spawn(ask)
     asking.result()
-    assert echoing.result() == 1000
+    assert echoing.result() == questions
 
 
 @pytest.mark.rule(1, 2, 17)

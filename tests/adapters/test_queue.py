@@ -6,7 +6,7 @@ import queue
 
 import pytest
 from netpoll.adapters.queue import LifoQueue
-from support import LONG, Stage, never_early
+from support import LONG, Stage, never_early, turns
 
 
 def test_who_waits_gets_what_is_put_and_the_last_comes_first(stage: Stage) -> None:
@@ -60,7 +60,7 @@ def test_hundreds_share_a_few_places(stage: Stage) -> None:
             inside.remove(item)
             free.put(item)
 
-    borrowers = [stage.spawn(borrow) for _ in range(100)]
+    borrowers = [stage.spawn(borrow) for _ in range(turns(200))]
     for item in range(3):
         free.put(item)
     for borrower in borrowers:
