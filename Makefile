@@ -28,7 +28,7 @@ C_TEST_BINS := $(patsubst tests/c/%.c,build/c/%,$(C_TESTS)) $(patsubst tests/c/%
 C_HEADERS := $(wildcard csrc/*.h python/ext/*.h tests/c/*.h)
 C_ALL := $(filter-out %_made.h,$(wildcard csrc/*.[ch] python/ext/*.[ch] tests/c/*.[ch] tests/capi/*.c \
     tests/fuzz/c/*.[ch] tests/faults/*.[ch] benchmarks/c/*.[ch] examples/c/*.c examples/extension/*.c))
-PY_ALL := setup.py python $(wildcard tests benchmarks examples docs/conf.py docs/_ext)
+PY_ALL := setup.py python $(wildcard tests benchmarks examples wheels docs/conf.py docs/_ext)
 
 C_STD := -std=c11
 C_WARN := -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Werror

@@ -1,6 +1,8 @@
-# make cross         compile and link the core and its C tests for every platform, warnings as errors
+# make cross         compile and link the core and its C tests for every platform, warnings as errors; run
+#                    those that can run here
 # make wheels        the sdist and a wheel for every platform, from this machine, into dist/; each checked,
 #                    and this machine's own tried with every CPython at hand
+# make wheel-windows only that for 64-bit Windows, which `make test-windows` runs, into build/windows/wheel
 # make test-kqueue   the whole suite on the kqueue backend, on Linux: LIBKQUEUE=the prefix of a libkqueue
 #
 # docs/platforms.md tells what all this proves.
@@ -8,7 +10,7 @@
 CROSS := build/cross-venv
 CROSS_PY := $(CROSS)/bin/python
 
-.PHONY: cross wheels wheels-identifiers test-kqueue
+.PHONY: cross wheels wheel-windows wheels-identifiers test-kqueue
 
 cross: $(CROSS)/.ready
 	$(CROSS_PY) wheels/cross.py
@@ -17,6 +19,9 @@ wheels: $(CROSS)/.ready wheels-identifiers
 	$(CROSS_PY) wheels/build.py dist
 	$(CROSS_PY) wheels/check.py dist
 	$(CROSS_PY) wheels/native.py dist
+
+wheel-windows: $(CROSS)/.ready
+	$(CROSS_PY) wheels/build.py $(WINDOWS)/wheel windows-amd64
 
 wheels-identifiers: $(CROSS)/.ready
 	$(CROSS_PY) wheels/identifiers.py

@@ -1,6 +1,5 @@
-# make test-windows    everything on Windows for real, under Wine: the completion tests in C, the wheel
-#                      (cross-built), the whole test suite, `python -m netpoll`, a short demo
-# make wheel-windows   only the wheel
+# make test-windows   everything on Windows for real, under Wine: the completion tests in C, the wheel of
+#                     `make wheels`, the whole test suite, `python -m netpoll`, a short demo
 #
 # As root on Debian, what is missing is installed: Wine, mingw-w64.  docs/windows.md tells more.
 
@@ -11,7 +10,7 @@ WINDOWS_TESTS := $(patsubst tests/windows/%.c,$(WINDOWS)/%.exe,$(wildcard tests/
 WINDOWS_CORE := $(filter-out csrc/posixfd.c csrc/alone.c csrc/backend_epoll.c csrc/backend_kqueue.c csrc/backend_poll.c,\
     $(wildcard csrc/*.c))
 
-.PHONY: test-windows test-windows-c wheel-windows install-windows
+.PHONY: test-windows test-windows-c install-windows
 
 test-windows: test-windows-c install-windows
 	$(WINDOWS_PYTHON) -m netpoll
@@ -26,14 +25,10 @@ $(WINDOWS)/%.exe: tests/windows/%.c $(WINDOWS_CORE) $(C_HEADERS) $(WINDOWS)/.rea
 	$(WINDOWS_CC) $(C_STD) $(C_WARN) -D_WIN32_WINNT=0x0602 -O2 -g -Icsrc -o $@ $< $(WINDOWS_CORE) \
 	    -static -lws2_32 -lmswsock
 
-install-windows: wheel-windows
+install-windows: wheel-windows $(WINDOWS)/.ready
 	rm -rf $(WINDOWS)/python/Lib/site-packages/netpoll*
 	$(PY) -m pip install -q --no-deps --no-index --platform win_amd64 --python-version 3.13 \
 	    --only-binary=:all: --target $(WINDOWS)/python/Lib/site-packages --upgrade $(WINDOWS)/wheel/*.whl
-
-wheel-windows: $(WINDOWS)/.ready
-	rm -f $(WINDOWS)/wheel/*.whl
-	$(PY) wheels/windows/build.py $(WINDOWS)/python/python3.dll $(WINDOWS)/wheel
 
 $(WINDOWS)/.ready: tests/windows/setup.sh tests/windows/bcryptprimitives.c $(DEPS)
 	tests/windows/setup.sh $(WINDOWS) $(PY)

@@ -2,6 +2,8 @@
 
     python wheels/build.py OUTPUT [PLATFORM...]
 
+With names only the wheels of those platforms.
+
 One machine builds them all: cffi emits the module's C, zig compiles it against any CPython's
 headers, the limited API being the same in all of them.  The module is linked with no libpython: its
 symbols come from the interpreter that loads it.
@@ -100,8 +102,9 @@ def main() -> int:
     out = Path(sys.argv[1]).resolve()
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir(parents=True)
-    built = [build_sdist(out)]
-    for platform in named(sys.argv[2:], WITH_WHEELS):
+    names = sys.argv[2:]
+    built = [] if names else [build_sdist(out)]
+    for platform in named(names, WITH_WHEELS):
         try:
             built.append(build_wheel(platform, out))
         except zig.CompileError as error:
