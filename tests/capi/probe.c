@@ -115,9 +115,11 @@ static PyObject *wait_in_stranger(PyObject *module, PyObject *args)
     s.desc = arguments(args, &s.mode);
     if (!s.desc)
         return NULL;
-    Py_BEGIN_ALLOW_THREADS s.rc = pthread_create(&thread, NULL, wait_as_stranger, &s);
-    if (s.rc == 0)
+    Py_BEGIN_ALLOW_THREADS int rc = pthread_create(&thread, NULL, wait_as_stranger, &s);
+    if (rc == 0)
         pthread_join(thread, NULL);
+    else
+        s.rc = -rc;
     Py_END_ALLOW_THREADS return PyLong_FromLong(s.rc);
 }
 
