@@ -6,7 +6,7 @@
 int np_iocp_begin(np_iocp_op *op, np_desc *desc, int mode)
 {
     np_poller *p = desc->poller;
-    np_wakes wakes = NP_WAKES_INIT;
+    np_wakes wakes;
 
     if (p->backend != &np_backend_iocp)
         return -ENOSYS;
@@ -14,7 +14,7 @@ int np_iocp_begin(np_iocp_op *op, np_desc *desc, int mode)
     if (rc != NP_OK)
         return rc;
     *op = (np_iocp_op){.desc = desc, .mode = mode};
-    np_lock(p);
+    np_lock(p, &wakes);
     rc = np_enter(p, &wakes);
     if (rc == NP_OK && np_load(&desc->info) & INFO_GONE)
         rc = NP_CLOSED;
@@ -35,10 +35,10 @@ static int drive(np_poller *p)
 {
     enum { SLICE_NS = 1000000 };
     np_driver driver = {.is_poll = false};
-    np_wakes wakes = NP_WAKES_INIT;
+    np_wakes wakes;
 
     void *cookie = np_blocking_enter();
-    np_lock(p);
+    np_lock(p, &wakes);
     int rc = np_enter(p, &wakes);
     if (rc == NP_OK)
         np_drive(p, &driver, np_now() + SLICE_NS, &wakes);

@@ -15,19 +15,32 @@
 
 /* --- what the lock guards -------------------------------------------------------------------- */
 
-static void set_info(np_desc *d, uint32_t set, uint32_t clear)
+/* A store costs a look twenty times over, and mostly there is nothing to change. */
+static void set(np_atomic32 *a, uint32_t v)
 {
-    np_store(&d->info, (np_load(&d->info) & ~clear) | set);
+    if (np_load(a) != v)
+        np_store(a, v);
 }
 
-/* Any pending notification belongs to the slot's last owner: forget it.  seq moves on, so what is
- * still in the heap is stale. */
+static void set_info(np_desc *d, uint32_t bits, uint32_t clear)
+{
+    set(&d->info, (np_load(&d->info) & ~clear) | bits);
+}
+
+/* seq moves on: what the heap still has is stale. */
+static void drop_deadline(np_side *s)
+{
+    if (np_load64(&s->deadline) != 0)
+        np_store64(&s->deadline, 0);
+    s->seq++;
+}
+
+/* Any pending notification belongs to the slot's last owner: forget it. */
 static void setup_side(np_side *s)
 {
-    np_store(&s->sem, SEM_NIL);
-    np_store(&s->claim, CLAIM_NONE);
-    np_store64(&s->deadline, 0);
-    s->seq++;
+    set(&s->sem, SEM_NIL);
+    set(&s->claim, CLAIM_NONE);
+    drop_deadline(s);
 }
 
 void np_desc_setup(np_desc *d, np_fd fd)
@@ -35,7 +48,7 @@ void np_desc_setup(np_desc *d, np_fd fd)
     d->fd = fd;
     setup_side(&d->side[0]);
     setup_side(&d->side[1]);
-    np_store(&d->info, 0);
+    set(&d->info, 0);
     np_store(&d->refs, 1);
 }
 
@@ -105,8 +118,7 @@ void np_evict_locked(np_desc *d, uint32_t info, np_wakes *wakes)
 {
     set_info(d, info, 0);
     for (int i = 0; i < 2; i++) {
-        np_store64(&d->side[i].deadline, 0);
-        d->side[i].seq++;
+        drop_deadline(&d->side[i]);
         unblock_locked(&d->side[i], false, wakes);
     }
 }
@@ -145,8 +157,8 @@ static void expire_if_passed(np_desc *d, np_side *s)
     if (when <= 0 || np_now() < when)
         return;
 
-    np_wakes wakes = NP_WAKES_INIT;
-    np_lock(d->poller);
+    np_wakes wakes;
+    np_lock(d->poller, &wakes);
     when = np_load64(&s->deadline);
     if (when > 0 && np_now() >= when)
         np_expire_locked(s, &wakes);
@@ -193,9 +205,9 @@ void np_block_give_up(np_side *s)
 static int arm(np_desc *d, int mode)
 {
     np_poller *p = d->poller;
-    np_wakes wakes = NP_WAKES_INIT;
+    np_wakes wakes;
 
-    np_lock(p);
+    np_lock(p, &wakes);
     int rc = np_enter(p, &wakes);
     if (rc == NP_OK && !(np_load(&d->info) & INFO_GONE)) {
         rc = p->backend->arm(p->kernel, d->fd, np_tag_of(d), mode);
@@ -352,9 +364,9 @@ static bool cancel_locked(np_side *s, const np_token *only, np_token *token)
 
 static bool cancel(np_desc *d, int mode, const np_token *only, np_token *token)
 {
-    np_wakes wakes = NP_WAKES_INIT;
+    np_wakes wakes;
 
-    np_lock(d->poller);
+    np_lock(d->poller, &wakes);
     bool withdrawn = cancel_locked(np_side_of(d, mode), only, token);
     np_unlock(d->poller, &wakes);
     return withdrawn;
@@ -422,10 +434,10 @@ static void cover_deadline(np_poller *p, int64_t when, np_wakes *wakes)
 static int set_deadline(np_desc *d, int64_t when, int modes)
 {
     np_poller *p = d->poller;
-    np_wakes wakes = NP_WAKES_INIT;
+    np_wakes wakes;
     int rc = NP_OK;
 
-    np_lock(p);
+    np_lock(p, &wakes);
     if (np_load(&d->info) & INFO_CLOSING)
         rc = NP_CLOSED;
     else if (when > 0)
@@ -465,9 +477,9 @@ int np_deadline(const np_desc *d, int mode, int64_t *left)
 
 void np_errors_are_ready(np_desc *d)
 {
-    np_wakes wakes = NP_WAKES_INIT;
+    np_wakes wakes;
 
-    np_lock(d->poller);
+    np_lock(d->poller, &wakes);
     set_info(d, INFO_ERR_READY, INFO_EVENT_ERR);
     np_unlock(d->poller, &wakes);
 }
@@ -475,9 +487,9 @@ void np_errors_are_ready(np_desc *d)
 void np_set_ready(np_desc *d, int modes)
 {
     np_event event = {.modes = (uint8_t)modes};
-    np_wakes wakes = NP_WAKES_INIT;
+    np_wakes wakes;
 
-    np_lock(d->poller);
+    np_lock(d->poller, &wakes);
     if (!(np_load(&d->info) & INFO_GONE))
         np_ready_locked(d, &event, &wakes);
     np_unlock(d->poller, &wakes);

@@ -174,7 +174,7 @@ bool np_registry_each_loner(int64_t patience_ns, void (*visit)(const np_loner *l
 
 static bool is_ours(np_poller *p, np_fd fd)
 {
-    np_lock(p);
+    np_mutex_lock(&p->lock);
     bool ours = p->kernel && p->backend->is_poll_descriptor(p->kernel, fd);
     np_mutex_unlock(&p->lock);
     return ours;

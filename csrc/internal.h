@@ -190,14 +190,14 @@ struct np_waiter {
     np_driver driver;
 };
 
-/* Wake-ups owed, collected under the lock and carried out after it: np_unlock does. */
+/* Wake-ups owed, collected under the lock and carried out after it: np_lock begins with none,
+ * np_unlock pays. */
 enum { NP_WAKES = 32 };
 typedef struct np_wakes {
     np_atomic32 *parked[NP_WAKES];
     int count;
     bool raise; /* wake somebody out of backend->poll */
 } np_wakes;
-#define NP_WAKES_INIT {.count = 0, .raise = false}
 void np_wakes_add(np_wakes *wakes, np_atomic32 *word); /* poller.c */
 
 /* --- the poller ------------------------------------------------------------------------------ */
@@ -318,7 +318,7 @@ np_slice np_slice_begin(void); /* of the calling thread, which is about to wait 
 bool np_slice_over(np_slice *s, bool quiet);
 
 /* poller.c */
-void np_lock(np_poller *p);
+void np_lock(np_poller *p, np_wakes *wakes);
 void np_unlock(np_poller *p, np_wakes *wakes);
 int np_enter(np_poller *p,
              np_wakes *wakes); /* may the kernel object be used? NP_OK, NP_CLOSED, -errno */

@@ -21,12 +21,6 @@ static void close_locked(np_desc *d, np_wakes *wakes)
     }
 }
 
-static void free_slot(np_desc *d)
-{
-    np_cache_free(d);
-    np_dec(&d->poller->refs); /* not the last one: the caller holds another */
-}
-
 /* fd is registered; take the slot into use. */
 static void adopt(np_poller *p, np_desc *d, np_wakes *wakes)
 {
@@ -63,9 +57,9 @@ static int open_locked(np_poller *p, np_fd fd, np_desc **out, np_wakes *wakes)
 
 int np_open(np_poller *p, np_fd fd, np_desc **out)
 {
-    np_wakes wakes = NP_WAKES_INIT;
+    np_wakes wakes;
 
-    np_lock(p);
+    np_lock(p, &wakes);
     int rc = open_locked(p, fd, out, &wakes);
     np_unlock(p, &wakes);
     return rc;
@@ -93,9 +87,9 @@ int np_register_again(np_desc *d, np_wakes *wakes)
 int np_close(np_desc *d)
 {
     np_poller *p = d->poller;
-    np_wakes wakes = NP_WAKES_INIT;
+    np_wakes wakes;
 
-    np_lock(p);
+    np_lock(p, &wakes);
     close_locked(d, &wakes);
     np_unlock(p, &wakes);
     return NP_OK;
@@ -104,9 +98,9 @@ int np_close(np_desc *d)
 int np_unblock(np_desc *d)
 {
     np_poller *p = d->poller;
-    np_wakes wakes = NP_WAKES_INIT;
+    np_wakes wakes;
 
-    np_lock(p);
+    np_lock(p, &wakes);
     if (!(np_load(&d->info) & INFO_CLOSING))
         np_evict_locked(d, INFO_CLOSING, &wakes);
     np_unlock(p, &wakes);
@@ -120,34 +114,40 @@ void np_desc_ref(np_desc *d)
     np_inc(&d->refs);
 }
 
-/* Nobody refers to d but, perhaps, the ready queue, which then frees it. */
-static void release_locked(np_desc *d, np_wakes *wakes)
+/* One reference less.  True if it was the last one: the slot is free again, and its reference to
+ * the poller is the caller's now. */
+static bool unref_locked(np_desc *d, np_wakes *wakes)
 {
-    close_locked(d, wakes); /* may queue a parked token, and so take a reference */
-    if (np_load(&d->refs) == 0)
-        free_slot(d);
+    if (np_dec(&d->refs) != 1)
+        return false;
+    close_locked(d, wakes); /* may queue a parked token, which refers to d again */
+    if (np_load(&d->refs) != 0)
+        return false;
+    np_cache_free(d);
+    return true;
 }
 
 void np_unref_locked(np_desc *d, np_wakes *wakes)
 {
-    if (np_dec(&d->refs) == 1)
-        release_locked(d, wakes);
+    np_poller *p = d->poller;
+    if (unref_locked(d, wakes))
+        np_dec(&p->refs); /* not the last one: the caller holds another */
 }
 
-/* Between the count's coming to 0 and the lock, an event may queue a parked token, which refers to
- * d again, and np_poll may take it out and release d: so look again under the lock. */
+/* A count that comes to 0 does so under the lock: without it, an event could queue a parked token
+ * between the two, and whoever takes that out would free the slot a second time.  Whose reference
+ * it is then is no matter of ours, but the poller must stay until the lock has been left. */
 void np_desc_unref(np_desc *d)
 {
     np_poller *p = d->poller;
-    uint32_t fdseq = d->fdseq; /* ours to read while we hold a reference */
-    np_wakes wakes = NP_WAKES_INIT;
+    np_wakes wakes;
 
-    np_poller_ref(p);
-    if (np_dec(&d->refs) == 1) {
-        np_lock(p);
-        if (d->fdseq == fdseq && np_load(&d->refs) == 0)
-            release_locked(d, &wakes);
-        np_unlock(p, &wakes);
-    }
+    for (uint32_t refs = np_load(&d->refs); refs > 1; refs = np_load(&d->refs))
+        if (np_cas(&d->refs, refs, refs - 1))
+            return;
+    np_lock(p, &wakes);
+    if (!unref_locked(d, &wakes))
+        np_poller_ref(p);
+    np_unlock(p, &wakes);
     np_poller_unref(p);
 }

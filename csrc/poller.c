@@ -83,8 +83,10 @@ void np_wakes_add(np_wakes *wakes, np_atomic32 *word)
     wakes->parked[wakes->count++] = word;
 }
 
-void np_lock(np_poller *p)
+void np_lock(np_poller *p, np_wakes *wakes)
 {
+    wakes->count = 0;
+    wakes->raise = false;
     np_mutex_lock(&p->lock);
 }
 
@@ -114,10 +116,8 @@ void np_unlock(np_poller *p, np_wakes *wakes)
 {
     if (p->nested && np_load(&p->state) == STATE_OPEN)
         sync_nest(p, wakes);
-    bool raise = wakes->raise;
-    wakes->raise = false;
     np_mutex_unlock(&p->lock);
-    if (raise)
+    if (wakes->raise)
         np_raise(p);
     flush_parked(wakes);
 }
@@ -211,9 +211,9 @@ no_kernel:
 
 void np_poller_close(np_poller *p)
 {
-    np_wakes wakes = NP_WAKES_INIT;
+    np_wakes wakes;
 
-    np_lock(p);
+    np_lock(p, &wakes);
     if (np_load(&p->state) != STATE_CLOSED) {
         np_store(&p->state, STATE_CLOSED);
         for (uint32_t i = 0; i < p->fds.capacity; i++)
@@ -289,9 +289,9 @@ int np_pop_tokens(np_poller *p, np_token *tokens, int max, np_wakes *wakes)
 
 int np_take_ready(np_poller *p, np_token *tokens, int max)
 {
-    np_wakes wakes = NP_WAKES_INIT;
+    np_wakes wakes;
 
-    np_lock(p);
+    np_lock(p, &wakes);
     int n = np_pop_tokens(p, tokens, max, &wakes);
     np_unlock(p, &wakes);
     return n;
@@ -343,7 +343,7 @@ static int poll_blocking(np_poller *p, np_poll_call *c, np_wakes *wakes)
 
     np_unlock(p, wakes);
     void *cookie = np_blocking_enter();
-    np_lock(p);
+    np_lock(p, wakes);
     /* A wake is looked for under the lock, which is then kept until we are linked as a driver:
      * whoever drains a wake object later sees that we are meant. */
     while (rc == NP_OK && !np_swap(&p->pending, 0) &&
@@ -378,14 +378,14 @@ static bool another_sleeps(np_poller *p, np_wakes *wakes)
 int np_poll(np_poller *p, int64_t timeout_ns, np_token *tokens, int max, int *n)
 {
     np_poll_call c = {.tokens = tokens, .max = max, .n = 0, .driver = {.is_poll = true}};
-    np_wakes wakes = NP_WAKES_INIT;
+    np_wakes wakes;
     int rc = NP_OK;
 
     if (timeout_ns != 0) {
         int64_t now = np_now();
         c.until = timeout_ns < 0 || timeout_ns > INT64_MAX - now ? INT64_MAX : now + timeout_ns;
     }
-    np_lock(p);
+    np_lock(p, &wakes);
     bool left_to_another = timeout_ns == 0 && another_sleeps(p, &wakes);
     if (!left_to_another && (timeout_ns == 0 || p->ready_first || blocking_enter))
         rc = poll_once(p, &c, 0, &wakes);
@@ -408,9 +408,9 @@ void np_wake(np_poller *p)
 
 int np_poller_fileno(np_poller *p, np_fd *out)
 {
-    np_wakes wakes = NP_WAKES_INIT;
+    np_wakes wakes;
 
-    np_lock(p);
+    np_lock(p, &wakes);
     int rc = np_enter(p, &wakes);
     if (rc == NP_OK)
         rc = p->backend->fileno(p->kernel, out);
@@ -423,9 +423,9 @@ int np_poller_fileno(np_poller *p, np_fd *out)
 
 int64_t np_next_deadline(np_poller *p)
 {
-    np_wakes wakes = NP_WAKES_INIT;
+    np_wakes wakes;
 
-    np_lock(p);
+    np_lock(p, &wakes);
     int64_t first = np_heap_top(&p->heap);
     np_unlock(p, &wakes);
     if (first == INT64_MAX)
@@ -436,9 +436,9 @@ int64_t np_next_deadline(np_poller *p)
 
 void np_poller_stats(np_poller *p, np_stats *out)
 {
-    np_wakes wakes = NP_WAKES_INIT;
+    np_wakes wakes;
 
-    np_lock(p);
+    np_lock(p, &wakes);
     *out = p->stats;
     np_unlock(p, &wakes);
     out->parked_readers = np_load(&p->parked[0]);

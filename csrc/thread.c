@@ -68,7 +68,7 @@ int np_drive(np_poller *p, np_driver *driver, int64_t until, np_wakes *wakes)
         np_store(&p->raised, 0);
 
     NP_PROBE3(poll, p, n, (int)woken);
-    np_lock(p);
+    np_lock(p, wakes);
     np_list_remove(&driver->link);
     driver->inside = false;
     p->stats.wakeups += woken;
@@ -157,7 +157,7 @@ static bool follow(np_poller *p, np_waiter *w, np_slice *slice, int *rc, np_wake
     uint32_t word = np_load(&w->word);
     if (word == WORD_DONE || word == WORD_DONE_READY)
         return false;
-    np_lock(p);
+    np_lock(p, wakes);
     word = np_load(&w->word);
     if (word == WORD_DONE || word == WORD_DONE_READY) {
         np_unlock(p, wakes);
@@ -223,13 +223,13 @@ int np_park_thread(np_desc *d, np_side *s, bool *ready)
                    .thread = np_thread_id(),
                    .since = np_now_roughly(),
                    .driver = {.is_poll = false, .inside = false}};
-    np_wakes wakes = NP_WAKES_INIT;
+    np_wakes wakes;
     np_poller *p = d->poller;
     int rc = 0;
 
     np_store(&w.word, WORD_IDLE);
     void *cookie = np_blocking_enter();
-    np_lock(p);
+    np_lock(p, &wakes);
     s->thread = &w;
     if (np_cas(&s->sem, SEM_WAIT, SEM_THREAD)) {
         np_inc(&p->parked[s->mode - 1]);

@@ -176,9 +176,9 @@ static void more_descriptors_than_room_are_counted_and_every_one_is_listed_once(
 static void a_lock_that_is_held_is_not_waited_for(void)
 {
     pair t;
-    np_wakes wakes = NP_WAKES_INIT;
+    np_wakes wakes;
     pair_open(&t);
-    np_lock(t.p);
+    np_lock(t.p, &wakes);
     CHECK(np_poller_snapshot(t.p, &t.poller, &t.view, 1, MS) == -EBUSY);
     np_unlock(t.p, &wakes);
     look(&t);
@@ -219,9 +219,9 @@ static void ask(pair *t, int fd)
 /* The handler interrupts the thread that has the lock. */
 static void raise_with_the_lock_held(pair *t, int fd)
 {
-    np_wakes wakes = NP_WAKES_INIT;
+    np_wakes wakes;
     CHECK(np_report_on_signal(SIGUSR2, fd, 1) == 0);
-    np_lock(t->p);
+    np_lock(t->p, &wakes);
     raise(SIGUSR2);
     np_unlock(t->p, &wakes);
     CHECK(np_report_on_signal(SIGUSR2, -1, 0) == 0);

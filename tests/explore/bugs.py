@@ -65,7 +65,7 @@ BUGS = (
         "the closing bit may stay in the store buffer while the semaphore is read",
         "unblock_ends_a_wait",
         (
-            ("desc.c", "np_store(&d->info, (np_load", "np_store_weak(&d->info, (np_load"),
+            ("desc.c", "    set(&d->info, (np_load", "    np_store_weak(&d->info, (np_load"),
             ("desc.c", "    set_info(d, info, 0);\n    for (int i", "    for (int i"),
             (
                 "desc.c",
@@ -80,7 +80,7 @@ BUGS = (
         "the expired bit may stay in the store buffer while the semaphore is read",
         "a_deadline_of_now_reaches_the_waiter",
         (
-            ("desc.c", "np_store(&d->info, (np_load", "np_store_weak(&d->info, (np_load"),
+            ("desc.c", "    set(&d->info, (np_load", "    np_store_weak(&d->info, (np_load"),
             (
                 "desc.c",
                 "        set_info(d, expired, 0);\n    np_store64",
@@ -233,7 +233,40 @@ BUGS = (
         "last_reference_not_looked_at_again",
         "the last handle goes, an event queues the token, and the slot is freed all the same",
         "the_last_handle_goes_under_an_event",
-        (("open.c", "if (d->fdseq == fdseq && np_load(&d->refs) == 0)", "if (fdseq)"),),
+        (("open.c", "    if (np_load(&d->refs) != 0)\n        return false;\n", ""),),
+    ),
+    Bug(
+        "last_reference_dropped_without_the_lock",
+        "between the count's coming to 0 and the lock an event queues the token, and takes the slot along",
+        "the_last_handle_goes_under_an_event",
+        (
+            ("open.c", "    if (np_dec(&d->refs) != 1)\n        return false;\n", ""),
+            (
+                "open.c",
+                "    if (unref_locked(d, wakes))",
+                "    if (np_dec(&d->refs) == 1 && unref_locked(d, wakes))",
+            ),
+            (
+                "open.c",
+                "    for (uint32_t refs = np_load(&d->refs); refs > 1; refs = np_load(&d->refs))\n"
+                "        if (np_cas(&d->refs, refs, refs - 1))\n            return;\n",
+                "    if (np_dec(&d->refs) != 1)\n        return;\n",
+            ),
+        ),
+    ),
+    Bug(
+        "poller_gone_before_the_lock_was_left",
+        "who drops a descriptor holds no reference to the poller whose lock it leaves",
+        "the_poller_goes_with_its_last_descriptor",
+        (
+            (
+                "open.c",
+                "    if (!unref_locked(d, &wakes))\n        np_poller_ref(p);\n"
+                "    np_unlock(p, &wakes);\n    np_poller_unref(p);\n",
+                "    bool last = unref_locked(d, &wakes);\n"
+                "    np_unlock(p, &wakes);\n    if (last)\n        np_poller_unref(p);\n",
+            ),
+        ),
     ),
     Bug(
         "replaced_number_keeps_its_waiter",
@@ -517,17 +550,13 @@ BUGS = (
         "a closed slot goes back with the first handle that is dropped, under the one of a waiter",
         "the_last_handle_goes_under_a_waiter",
         (
+            ("open.c", "refs > 1; refs =", "refs > 9; refs ="),
             (
                 "open.c",
-                "    np_poller_ref(p);\n    if (np_dec(&d->refs) == 1) {",
-                "    np_poller_ref(p);\n    if (np_dec(&d->refs) > 0 && d->fdseq == fdseq) {",
+                "    if (np_dec(&d->refs) != 1)\n        return false;\n",
+                "    np_dec(&d->refs);\n",
             ),
-            ("open.c", "        if (d->fdseq == fdseq && np_load(&d->refs) == 0)\n", ""),
-            (
-                "open.c",
-                "    if (np_load(&d->refs) == 0)\n        free_slot(d);",
-                "    free_slot(d);",
-            ),
+            ("open.c", "    if (np_load(&d->refs) != 0)\n        return false;\n", ""),
         ),
     ),
     Bug(

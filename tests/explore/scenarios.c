@@ -694,6 +694,25 @@ static void dropped(void)
     finish();
 }
 
+/* The poller may be gone before the dropper has left its lock. */
+static void polls_once_and_lets_go(void)
+{
+    polls_once();
+    np_poller_unref(p);
+}
+
+static void drops_0_and_no_more(void)
+{
+    np_desc *mine = d[0];
+    d[0] = NULL;
+    np_desc_unref(mine);
+}
+
+static void token_out(void)
+{
+    EXPECT(tokens_out[0] == 1);
+}
+
 static np_desc *second_handle;
 
 static void one_with_two_handles(void)
@@ -1523,6 +1542,13 @@ const scenario scenarios[] = {
      one_with_peer,
      {WHO("driver", polls_once), WHO("peer", peer_sends), WHO("dropper", drops_0)},
      dropped,
+     0},
+    {"the_poller_goes_with_its_last_descriptor",
+     "not before the lock has been left",
+     one_with_peer,
+     {WHO("driver", polls_once_and_lets_go), WHO("peer", peer_sends),
+      WHO("dropper", drops_0_and_no_more)},
+     token_out,
      0},
     {"the_last_handle_goes_under_a_waiter",
      "the slot goes back when it has left",
