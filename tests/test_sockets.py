@@ -8,8 +8,10 @@ import errno
 import io
 import os
 import socket as standard
+import sys
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -241,6 +243,61 @@ def test_connections_are_made_and_accepted(stage: Stage) -> None:
             assert stage.spawn(server.recv, 100).result() == b"hello"
 
 
+def _ends(tmp_path: Path) -> dict[str, tuple[int, Any, Any]]:
+    """Families that can be had here: family, the listener's address, the client's or None."""
+    ends: dict[str, tuple[int, Any, Any]] = {"in": (standard.AF_INET, ("127.0.0.1", 0), None)}
+    with contextlib.suppress(OSError), standard.socket(standard.AF_INET6) as probe:
+        probe.bind(("::1", 0))
+        ends["in6"] = (standard.AF_INET6, ("::1", 0), None)
+    if hasattr(standard, "AF_UNIX"):
+        name = str(tmp_path / "listener")
+        ends["unix, no name"] = (standard.AF_UNIX, name, None)
+        ends["unix, a path"] = (standard.AF_UNIX, name, str(tmp_path / "client"))
+        longest = "/tmp/" + os.urandom(51).hex()  # 107 bytes: no NUL has room behind it
+        ends["unix, a long path"] = (standard.AF_UNIX, name, longest)
+    if sys.platform == "linux":
+        ends["unix, abstract"] = (standard.AF_UNIX, name, b"\0netpoll" + os.urandom(8))
+    return ends
+
+
+def test_an_accepted_socket_is_as_the_standard_class_makes_it(stage: Stage, tmp_path: Path) -> None:
+    def accepted(kind: Any, family: int, address: Any, name: Any) -> tuple[Any, ...]:
+        with contextlib.ExitStack() as stack:
+            listener = stack.enter_context(kind.socket(family))
+            client = stack.enter_context(standard.socket(family))
+            for sock, at in ((listener, address), (client, name)):
+                if at is not None:
+                    sock.bind(at)
+                if isinstance(at, str):
+                    stack.callback(os.unlink, at)
+            listener.listen()
+            client.connect(listener.getsockname())
+            sock, at = stage.spawn(listener.accept).result()
+            with sock:
+                assert at == client.getsockname()
+                facts = sock.family, sock.type, sock.proto, sock.timeout, sock.get_inheritable()
+                return type(at), *facts
+
+    for family, address, name in _ends(tmp_path).values():
+        assert accepted(socket, family, address, name) == accepted(standard, family, address, name)
+
+
+def test_a_connection_that_no_object_can_be_made_for_is_closed(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*args: object) -> Any:
+        raise MemoryError
+
+    with (
+        socket.create_server(("127.0.0.1", 0)) as listener,
+        standard.create_connection(listener.getsockname(), timeout=LONG) as client,
+    ):
+        monkeypatch.setattr(socket, "FD", fails)
+        with pytest.raises(MemoryError):
+            stage.spawn(listener.accept).result()
+        assert client.recv(1) == b""
+
+
 @not_on_libkqueue("takes the socket error for itself")
 def test_a_refused_connection_is_an_error(stage: Stage) -> None:
     with standard.socket() as unused:
@@ -369,11 +426,11 @@ def test_a_deadline_moved_under_an_operation_applies_to_it(stage: Stage, pair: A
         stage.stays_blocked(reader, seconds=0.01)
         a.set_read_deadline(0.01)
         reader.raises(DeadlineExceeded)
-    a.set_read_deadline(0.05)
+    a.set_read_deadline(0.3)
     reader = stage.spawn(a.recv, 1)
     stage.sleep(0.01)
     a.set_read_deadline(None)
-    stage.stays_blocked(reader, seconds=0.1)
+    stage.stays_blocked(reader, seconds=0.4)
     b.send(b"x")
     assert reader.result() == b"x"
 

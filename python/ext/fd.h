@@ -104,6 +104,12 @@ PyObject *ext_call(ext_operation *op, bool ask, PyObject *function, PyObject *ar
 /* For present and later operations of the modes: seconds from now, or None. */
 PyObject *ext_set_io_deadline(FdObject *fd, PyObject *timeout, int modes);
 
+/* accept.c, where the system has the call for it */
+#if defined(__linux__) || defined(__FreeBSD__) || defined(__OpenBSD__) || defined(__DragonFly__)
+#define EXT_ACCEPT
+PyObject *ext_accept(FdObject *fd); /* number, which blocks, and address */
+#endif
+
 int ext_add_fd_type(PyObject *module);
 int ext_add_socket_methods(PyObject *module);
 

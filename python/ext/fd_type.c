@@ -751,6 +751,12 @@ static PyObject *fd_number(PyObject *self, void *unused)
     return PyLong_FromLongLong((long long)((FdObject *)self)->number);
 }
 
+static PyObject *fd_stream(PyObject *self, void *unused)
+{
+    (void)unused;
+    return PyLong_FromLong(((FdObject *)self)->stream);
+}
+
 static PyObject *fd_closed(PyObject *self, void *unused)
 {
     (void)unused;
@@ -837,9 +843,8 @@ static PyMethodDef methods[] = {
 };
 
 static PyGetSetDef properties[] = {
-    {"number", fd_number, NULL, NULL, NULL},
-    {"closed", fd_closed, NULL, NULL, NULL},
-    {"timeout", fd_timeout, fd_set_timeout, NULL, NULL},
+    {"number", fd_number, NULL, NULL, NULL}, {"stream", fd_stream, NULL, NULL, NULL},
+    {"closed", fd_closed, NULL, NULL, NULL}, {"timeout", fd_timeout, fd_set_timeout, NULL, NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };
 

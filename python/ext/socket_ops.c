@@ -488,6 +488,11 @@ static PyObject *standard(PyObject *self, const char *name, int mode, PyObject *
 
 static PyObject *sock_accept(PyObject *self, PyObject *args)
 {
+#ifdef EXT_ACCEPT
+    FdObject *f = fd_of(self);
+    if (!f || f->stream != NOT_A_STREAM)
+        return f ? ext_accept(f) : NULL;
+#endif
     return standard(self, "_accept", NP_READ, args, NULL, 0);
 }
 

@@ -51,6 +51,7 @@ class FD:
 
     def __init__(self, number: int, stream: int) -> None:
         self.number = number
+        self.stream = stream
         #: Seconds that an operation may take; 0: it never waits; None: for ever.
         self.timeout: float | None = None
         self._mutex = ffi.new("np_fdmutex *")

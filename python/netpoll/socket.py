@@ -96,6 +96,19 @@ class socket(SocketBase):  # type: ignore[no-redef]
         self._fd = FD(super().fileno(), self._stream())
         self._fd.timeout = timeout
 
+    def _adopt(self, listener: SocketBase, number: int) -> None:
+        """Instead of __init__: a connection that was accepted, which is closed if this fails."""
+        try:
+            fd = FD(number, listener._fd.stream)
+            fd.timeout = _std.getdefaulttimeout()
+            super().__init__(_family_of(listener), _type_of(listener), _proto_of(listener), number)
+            super().setblocking(False)
+            self._fd = fd
+        except BaseException:
+            super().detach()
+            _std.close(number)
+            raise
+
     def _stream(self) -> int:
         """If a short read means that there is no more to read now: of which kind of stream.
 
@@ -141,7 +154,9 @@ class socket(SocketBase):  # type: ignore[no-redef]
     def accept(self) -> tuple[socket, Any]:
         """Wait for a connection: a new socket, and the address of the peer."""
         number, address = self._accept()
-        return socket(self.family, self.type, self.proto, fileno=number), address
+        accepted: Any = socket.__new__(socket)
+        accepted._adopt(self, number)
+        return accepted, address
 
     def connect(self, address: Any, /) -> None:
         """Connect, and wait until that is done."""
