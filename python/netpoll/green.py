@@ -368,17 +368,18 @@ class Greenlet(greenlet.greenlet, Generic[T]):
     """
 
     _value: T | GreenletExit
+    _error: BaseException | None = None
+    _done = False
 
     def __init__(self, hub: Hub, function: Callable[..., T], call: Callable[[], T]) -> None:
-        super().__init__(parent=hub)
+        super().__init__(None, hub)
         self._hub = hub
         self._name = getattr(function, "__qualname__", None) or repr(function)
         self._call: Callable[[], T] | None = call
         self._netpoll = _Waiter(hub, self)
-        self._joiners: deque[_Waiter] = deque()
-        self._collectors: deque[None] = deque()  # one for each in get(): a count, in any thread
-        self._error: BaseException | None = None
-        self._done = False
+        # Lists, which cost less than a deque: mostly nothing is put there.
+        self._joiners: list[_Waiter] = []
+        self._collectors: list[None] = []  # one for each in get(): a count, in any thread
 
     def run(self) -> None:
         call, self._call = self._call, None
@@ -481,7 +482,7 @@ class Greenlet(greenlet.greenlet, Generic[T]):
         self._hub.alive.discard(self)
         while self._joiners:
             try:
-                self._joiners.popleft().deliver()
+                self._joiners.pop(0).deliver()
             except IndexError:  # another thread's joiner has left
                 break
         if self._error is not None and not self._collectors:
