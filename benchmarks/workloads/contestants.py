@@ -16,11 +16,13 @@ def ping_pong(
     idle: int = 0,
     deadline: bool = False,
     every_style: bool = False,
+    floor: bool = False,
     beside: int | None = None,
 ) -> tuple[Entry, ...]:
     """All contestants; of asyncio and uvloop the quickest style, or every style, and of netpoll and
-    gevent the descriptors' `wait` and `wait_read` too. `beside`: only those in Python, on so many
-    cores, as there will be a thread beside them."""
+    gevent the descriptors' `wait` and `wait_read` too. `floor`: also C with only the system calls
+    that cannot be done without. `beside`: only those in Python, on so many cores, as there will be
+    a thread beside them."""
     args: dict[str, Arg] = {"pairs": pairs, "kind": kind}
     extra: dict[str, Arg] = {"idle": idle, "deadline": deadline}
 
@@ -55,9 +57,10 @@ def ping_pong(
         if not deadline:
             epoll = C("epoll", "ping_pong", (pairs, kind, idle, "none"))
             rows.append(Entry("C on epoll", epoll))
-        if every_style:
+        if floor:
             epoll = C("epoll", "ping_pong", (pairs, kind, idle, "drained"))
             rows.append(Entry("C on epoll, no read in vain", epoll))
+            rows.append(Entry("C on io_uring", C("uring", "ping_pong", (pairs, kind))))
     return tuple(rows)
 
 

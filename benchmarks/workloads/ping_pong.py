@@ -28,7 +28,9 @@ def as_many_pairs_as_fit(wanted: int) -> int:
 def table(
     pairs: int, kind: str, rounds: int = 3, bounds: tuple[Bound, ...] = (), note: str = ""
 ) -> Table:
-    rows: tuple[Entry, ...] = contestants.ping_pong(pairs, kind, every_style=(pairs == 100))
+    rows: tuple[Entry, ...] = contestants.ping_pong(
+        pairs, kind, every_style=pairs == 100, floor=pairs in (100, 300)
+    )
     if pairs == 1:
         note = note or "Two threads on one core here; more of threads in a table of their own."
     return Table(
