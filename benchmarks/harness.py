@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import IO
 
 from . import build
-from .model import Go, Runs, Subject, Table, Values
+from .model import Go, Python, Runs, Subject, Table, Values
 
 PROCESS_LIMIT = 90.0  # seconds after which a process is taken to hang
 
@@ -29,6 +29,8 @@ def environment_of(subject: Subject) -> dict[str, str]:
     environment = dict(os.environ)
     if subject.preload is not None:
         environment["LD_PRELOAD"] = str(build.c_library(subject.preload))
+    if isinstance(subject, Python) and subject.plain:
+        environment["NETPOLL_PURE"] = "1"
     if isinstance(subject, Go):
         environment.pop("GOMAXPROCS", None)
         if subject.procs is not None:

@@ -34,6 +34,7 @@ class Python:
     args: Mapping[str, Arg] = field(default_factory=dict)
     preload: str | None = None  # a library of benchmarks/c
     cores: int | None = 1  # tied to so many; None: left to the kernel
+    plain: bool = False  # netpoll's engine in Python, on plain cffi calls
 
     def command(self, beside: bool, target: float) -> list[str]:
         job = json.dumps([self.rival, self.workload, dict(self.args), beside, target])

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from benchmarks.model import Arg, C, Entry, Go, Python
 
+PLAIN = "netpoll, plain cffi"
 GEVENT = "gevent"
 GO_1 = "Go, GOMAXPROCS=1"
 UVLOOP = "uvloop, protocol"
@@ -20,9 +23,9 @@ def ping_pong(
     beside: int | None = None,
 ) -> tuple[Entry, ...]:
     """All contestants; of asyncio and uvloop the quickest style, or every style, and of netpoll and
-    gevent the descriptors' `wait` and `wait_read` too. `floor`: also C with only the system calls
-    that cannot be done without. `beside`: only those in Python, on so many cores, as there will be
-    a thread beside them."""
+    gevent the descriptors' `wait` and `wait_read` too, and netpoll's other engine. `floor`: also C
+    with only the system calls that cannot be done without. `beside`: only those in Python, on so
+    many cores, as there will be a thread beside them."""
     args: dict[str, Arg] = {"pairs": pairs, "kind": kind}
     extra: dict[str, Arg] = {"idle": idle, "deadline": deadline}
 
@@ -35,6 +38,7 @@ def ping_pong(
     rows = [Entry("netpoll", py("netpoll_sockets", **extra))]
     if every_style:
         rows.append(Entry("netpoll, PollDesc.wait", py("netpoll_desc")))
+        rows.append(Entry(PLAIN, replace(py("netpoll_sockets"), plain=True)))
     rows.append(Entry(GEVENT, py("gevent_sockets", **extra)))
     if every_style:
         rows.append(Entry("gevent, wait_read", py("gevent_sockets", "ping_pong_wait_read")))

@@ -53,6 +53,10 @@ TABLES = [
                 "netpoll, PollDesc.set_deadline",
                 Python("netpoll_desc", "move_one", {"live": 1}, PRELOAD),
             ),
+            Entry(
+                contestants.PLAIN,
+                Python("netpoll_desc", "move_one", {"live": 1}, PRELOAD, plain=True),
+            ),
             Entry("netpoll, socket.set_read_deadline", py("netpoll_sockets")),
             Entry("Go, SetReadDeadline", Go("move_deadline", (2,))),
             Entry("Go, SetReadDeadline, 9,000 live", Go("move_deadline", (9000,))),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from benchmarks.harness import alone
 from benchmarks.model import Arg, C, Column, Entry, Python, Ratio, Table
 from benchmarks.table import seconds
+from benchmarks.workloads.contestants import PLAIN
 
 N: dict[str, Arg] = {"descriptors": 1000}
 
@@ -14,6 +15,7 @@ TABLES = [
         "a descriptor opened and closed",
         (
             Entry("netpoll.open, close", Python("netpoll_desc", "open_close")),
+            Entry(PLAIN, Python("netpoll_desc", "open_close", plain=True)),
             Entry("select.epoll, register, unregister", Python("standard", "register_unregister")),
             Entry("C core alone", C("core", "open_close")),
             Entry("epoll_ctl, add, del", C("epoll", "open_close")),
@@ -36,6 +38,7 @@ TABLES = [
         "a wait that need not wait",
         (
             Entry("netpoll, reset and wait", Python("netpoll_desc", "ready", N)),
+            Entry(PLAIN, Python("netpoll_desc", "ready", N, plain=True)),
             Entry("gevent, wait_read", Python("gevent_sockets", "ready", N)),
             Entry("select.poll, poll", Python("standard", "ready", N)),
             Entry("C core alone", C("core", "ready", (1000,))),
