@@ -233,6 +233,7 @@ class Nginx(Server):
                     root {site};
                     location /slow {{ limit_rate 1000; alias {site}/big; }}
                     location /busy {{ add_header Retry-After 1 always; return 503; }}
+                    location /closed {{ add_header Retry-After 60 always; return 503; }}
                 }}
             }}
             """
