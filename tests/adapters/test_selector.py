@@ -8,12 +8,13 @@ import selectors
 import signal
 import socket
 import socketserver
+import threading
 import time
 from collections.abc import Iterator
 from selectors import EVENT_READ, EVENT_WRITE
 
 import pytest
-from netpoll.adapters.selectors import PollerSelector
+from netpoll.adapters.selectors import PollerSelector, _Entry
 from support import (
     LONG,
     PAUSE,
@@ -25,6 +26,8 @@ from support import (
     needs_pipe,
     needs_sigint,
     not_on_libkqueue,
+    turns,
+    until,
 )
 
 
@@ -194,6 +197,56 @@ def test_what_another_thread_modifies_counts_at_once(
         time.sleep(0.001)
         selector.modify(a, EVENT_WRITE, "a")
         assert selecting.result() == {"a": EVENT_WRITE}
+
+
+def test_what_another_thread_unregisters_is_passed_over(
+    selector: PollerSelector, sockets: Sockets, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also if it does so just as select looks at it."""
+    (a, b), (c, d) = sockets.pair(), sockets.pair()
+    for sock, name in ((a, "a"), (c, "c")):
+        selector.register(sock, EVENT_READ, name)
+    for sock in (b, d):
+        sock.send(b"x")
+    assert ready(selector, LONG) == {"a": EVENT_READ, "c": EVENT_READ}
+    park = _Entry.park
+
+    def unregistered_before(entry: _Entry, modes: int) -> int:
+        if entry.key.data == "a":
+            ThreadTask("unregister", selector.unregister, (a,)).result()
+        return park(entry, modes)
+
+    monkeypatch.setattr(_Entry, "park", unregistered_before)
+    assert ready(selector, LONG) == {"c": EVENT_READ}
+
+
+def test_threads_may_register_and_unregister_all_the_time(
+    selector: PollerSelector, sockets: Sockets
+) -> None:
+    pairs = [sockets.pair() for _ in range(8)]
+    stopped = threading.Event()
+
+    def change(mine: list[tuple[socket.socket, socket.socket]]) -> None:
+        while not stopped.is_set():
+            for here, there in mine:
+                selector.register(here, EVENT_READ | EVENT_WRITE, "other")
+                there.send(b"x")
+            for here, _ in mine:
+                selector.modify(here, EVENT_READ, "other")
+            for here, _ in mine:
+                selector.unregister(here)
+                here.recv(100)
+
+    a, b = sockets.pair()
+    selector.register(a, EVENT_READ, "ours")
+    changing = [ThreadTask("change", change, (pairs[i::2],)) for i in range(2)]
+    for _ in range(turns(300)):
+        b.send(b"x")
+        until(lambda: ready(selector, 0.1).get("ours"), "it is reported")
+        a.recv(1)
+    stopped.set()
+    for task in changing:
+        task.result()
 
 
 class Interrupted(Exception):

@@ -43,7 +43,7 @@ MANY = 32
 class _Entry:
     """A registered file.  Its tokens are pairs: the entry and the mode."""
 
-    __slots__ = ("desc", "events", "fd", "key", "parked", "tokens")
+    __slots__ = ("desc", "events", "fd", "key", "parked")
 
     def __init__(self, desc: PollDesc, key: selectors.SelectorKey) -> None:
         self.desc = desc
@@ -51,7 +51,6 @@ class _Entry:
         self.fd = key.fd
         self.events = key.events
         self.parked = 0  #: the modes whose tokens are in the poller
-        self.tokens = [None, (self, READ), (self, WRITE)]  # by mode
 
     def park(self, modes: int) -> int:
         """Have the poller tell of what happens from now on.
@@ -62,7 +61,7 @@ class _Entry:
         failed = 0
         for mode in _SPLIT[modes & ~self.parked]:
             try:
-                while not self.desc.park(mode, self.tokens[mode]):
+                while not self.desc.park(mode, (self, mode)):
                     pass
                 self.parked |= mode
             except BusyError:  # parked already: a signal handler cut us off before the note of it
@@ -82,8 +81,8 @@ class _Entry:
 class PollerSelector(selectors.BaseSelector):
     """Level-triggered readiness of any number of files.
 
-    As with the selectors of the standard library, one thread selects; others may register
-    meanwhile, and what they register counts at once.
+    As with the selectors of the standard library, one thread selects; others may register, modify
+    and unregister meanwhile, and what they change counts at once.
 
     :param backend: as for `Poller`, whose errors it raises.
     """
@@ -138,7 +137,6 @@ class PollerSelector(selectors.BaseSelector):
         self._hot.pop(entry, None)
         entry.drop(entry.parked)
         entry.desc.close()
-        entry.tokens.clear()  # which hold the entry
         return entry.key
 
     def modify(
@@ -237,7 +235,7 @@ class PollerSelector(selectors.BaseSelector):
     def _start_anew(self) -> None:
         """The last select was cut off: nobody knows what it had found."""
         self._sleeping = False
-        for entry in self._entries.values():
+        for entry in tuple(self._entries.values()):
             entry.drop(READ | WRITE)
             self._hot[entry] = entry.events
 
@@ -245,7 +243,7 @@ class PollerSelector(selectors.BaseSelector):
 
     def close(self) -> None:
         """Close the poller and forget every file; idempotent.  The files stay open."""
-        for entry in self._entries.values():
+        for entry in tuple(self._entries.values()):
             entry.desc.close()
         self._entries.clear()
         self._hot.clear()
@@ -261,7 +259,7 @@ class PollerSelector(selectors.BaseSelector):
         try:
             return _descriptor(fileobj)
         except ValueError:
-            for entry in self._entries.values():
+            for entry in tuple(self._entries.values()):
                 if entry.key.fileobj is fileobj:
                     return entry.fd
             raise
