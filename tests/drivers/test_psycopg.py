@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import threading
 import time
 
@@ -296,6 +297,23 @@ def test_a_server_that_does_not_answer_ends_connecting_in_time(
         finally:
             postgres.thaw()
         Connection.connect(postgres.dsn).close()
+
+    run(body)
+
+
+def test_the_next_host_is_tried_if_one_does_not_answer_in_time(
+    run: object, postgres: Postgres
+) -> None:
+    def body() -> None:
+        with socket.create_server(("127.0.0.1", 0)) as silent:
+            ports = f"{silent.getsockname()[1]},{postgres.port}"
+            dsn = f"host=127.0.0.1,127.0.0.1 port={ports} user=test dbname=postgres sslmode=disable"
+            start = time.monotonic()
+            with Connection.connect(dsn, connect_timeout=2) as conn:
+                assert conn.execute("SELECT 1").fetchone() == (1,)
+            assert time.monotonic() - start >= 2
+            with pytest.raises(psycopg.errors.ConnectionTimeout):
+                Connection.connect(dsn, timeout=0.1)  # for both
 
     run(body)
 

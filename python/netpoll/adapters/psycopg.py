@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import psycopg
 from psycopg import errors, generators
+from psycopg._conninfo_attempts import conninfo_attempts
 from psycopg.conninfo import conninfo_to_dict, make_conninfo, timeout_from_conninfo
 from psycopg.waiting import Ready
 
@@ -63,10 +64,11 @@ class Connection(psycopg.Connection[Any]):
     ) -> Self:
         """As `psycopg.Connection.connect`; other keywords are libpq's or attributes to be set.
 
-        A name that has to be looked up blocks the thread, as libpq does that itself.
+        A name that has to be looked up blocks the thread.
 
         :param timeout: seconds, to the nanosecond, until the connection stands; 0 or less: it is
-            over at once.  libpq's `connect_timeout` bounds it too, in whole seconds from 2 on.
+            over at once.  libpq's `connect_timeout`, whole seconds from 2 on, bounds the attempt
+            at each of several hosts or addresses.
         :raises psycopg.OperationalError: there is no connection to be had; as
             `psycopg.errors.ConnectionTimeout`, not in time.
         """
@@ -76,13 +78,7 @@ class Connection(psycopg.Connection[Any]):
             if name in params
         }
         params.pop("context", None)
-        whole = make_conninfo(conninfo, **params)
-        limits = (timeout, timeout_from_conninfo(conninfo_to_dict(whole)))
-        limit = min((one for one in limits if one is not None), default=None)
-        try:
-            pgconn = _drive_connect(generators.connect(whole), limit)
-        except DeadlineExceeded as error:
-            raise errors.ConnectionTimeout("connection timeout expired") from error
+        pgconn = _connect(conninfo_to_dict(conninfo, **params), timeout)
         conn = cls(pgconn)
         conn.autocommit = bool(autocommit)
         for name, value in attributes.items():
@@ -177,6 +173,24 @@ class Connection(psycopg.Connection[Any]):
     def __del__(self, *args: Any) -> None:
         self._forget()
         super().__del__(*args)
+
+
+def _connect(params: Any, timeout: float | None) -> Any:
+    """The first of the hosts, and of their addresses, that takes us."""
+    until = None if timeout is None else time.monotonic() + timeout
+    each = timeout_from_conninfo(params)
+    failure: psycopg.Error | None = None
+    for attempt in conninfo_attempts(params):
+        left = None if until is None else until - time.monotonic()
+        limit = min((one for one in (left, each) if one is not None), default=None)
+        try:
+            return _drive_connect(generators.connect(make_conninfo("", **attempt)), limit)
+        except DeadlineExceeded:
+            failure = errors.ConnectionTimeout("connection timeout expired")
+        except psycopg.Error as error:
+            failure = error
+    assert failure is not None
+    raise failure
 
 
 def _drive_connect(gen: Generator[Any, Any, R], timeout: float | None) -> R:
