@@ -6,6 +6,7 @@ import contextlib
 import faulthandler
 import gc
 import os
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -120,12 +121,17 @@ def _process_wide_poller() -> None:
 
 @pytest.fixture(autouse=True)
 def _no_leaks(request: pytest.FixtureRequest, _process_wide_poller: None) -> Iterator[None]:
-    fds, threads = open_fds(), set(threading.enumerate())
+    fds, threads, gil = open_fds(), set(threading.enumerate()), _has_gil()
     yield
+    assert _has_gil() == gil, "a module brought the GIL back"
     if request.node.get_closest_marker("allow_leak"):
         return
     leaked = _wait_for_none_left(fds, threads)
     assert not leaked, f"left behind: {leaked}"
+
+
+def _has_gil() -> bool:
+    return not hasattr(sys, "_is_gil_enabled") or sys._is_gil_enabled()
 
 
 def _wait_for_none_left(fds: set[int], threads: set[threading.Thread]) -> list[str]:

@@ -180,5 +180,10 @@ PyMODINIT_FUNC PyInit_probe(void);
 PyMODINIT_FUNC PyInit_probe(void)
 {
     np = netpoll_import();
-    return np ? PyModule_Create(&definition) : NULL;
+    PyObject *module = np ? PyModule_Create(&definition) : NULL;
+#ifdef Py_GIL_DISABLED
+    if (module)
+        PyUnstable_Module_SetGIL(module, Py_MOD_GIL_NOT_USED);
+#endif
+    return module;
 }
