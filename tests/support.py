@@ -92,6 +92,9 @@ except ImportError:
     HAS_GREENLET = False
 
 needs_greenlet = pytest.mark.skipif(not HAS_GREENLET, reason="greenlet is not installed")
+needs_counts = pytest.mark.skipif(
+    sys.implementation.name == "pypy", reason="PyPy counts no references"
+)
 
 
 def now_ns() -> int:

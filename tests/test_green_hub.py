@@ -22,6 +22,7 @@ from support import (
     check_python,
     contend,
     fill,
+    needs_counts,
     never_early,
     read_exactly,
     read_some,
@@ -310,6 +311,7 @@ def test_a_finished_greenlet_and_what_it_held_is_let_go(greenlets: Stage, socket
     assert [alive() for alive in gone] == [None, None]
 
 
+@needs_counts
 def test_a_finished_greenlet_is_no_garbage_for_the_collector(greenlets: Stage) -> None:
     gone = weakref.ref(green.spawn(green.sleep))
     gc.disable()
