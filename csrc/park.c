@@ -14,43 +14,6 @@
 
 #include "internal.h"
 
-#if defined(__linux__)
-#include <sys/syscall.h>
-#include <unistd.h>
-
-/* Two system calls, so the answer is kept, until a fork: in the child whoever forked is the main
- * thread. */
-bool np_gets_signals(void)
-{
-    static _Thread_local uint32_t asked; /* what np_forks was, and one */
-    static _Thread_local bool answer;
-    uint32_t forks = np_load(&np_forks) + 1;
-
-    if (asked != forks) {
-        answer = syscall(SYS_gettid) == getpid();
-        asked = forks;
-    }
-    return answer;
-}
-#elif defined(__NetBSD__)
-#include <lwp.h>
-
-bool np_gets_signals(void)
-{
-    return _lwp_self() == 1;
-}
-#elif !defined(_WIN32)
-#include <pthread.h>
-#ifndef __APPLE__
-#include <pthread_np.h>
-#endif
-
-bool np_gets_signals(void)
-{
-    return pthread_main_np() != 0;
-}
-#endif
-
 #ifndef _WIN32
 #include <time.h>
 
@@ -67,6 +30,8 @@ static struct timespec timespec_of(int64_t ns)
 #if defined(__linux__) && !defined(NP_PARK_COND)
 #define NP_PARK_BY_KERNEL
 #include <linux/futex.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 static int sleep_on(np_atomic32 *word, uint32_t expected, int64_t timeout)
 {
@@ -144,6 +109,7 @@ void np_unpark(np_atomic32 *word)
 }
 
 #elif !defined(_WIN32) /* which has park_win32.c */
+#include <pthread.h>
 
 /* A waker changes the word, then takes the bucket's lock; a sleeper looks at the word with that
  * lock held: so no wake-up falls between the look and the sleep.  A condition variable hides

@@ -67,12 +67,6 @@ int np_park_wait(np_atomic32 *word, uint32_t expected, int64_t timeout)
     return np_load(word) == expected ? -EINTR : 0;
 }
 
-/* Windows has none; Ctrl-C comes as np_park_interrupt. */
-bool np_gets_signals(void)
-{
-    return false;
-}
-
 void np_unpark(np_atomic32 *word)
 {
     unsigned i = bucket_of(word);

@@ -92,8 +92,8 @@ static inline uintptr_t np_thread_id(void)
 int np_park_wait(np_atomic32 *word, uint32_t expected, int64_t timeout);
 void np_unpark(np_atomic32 *word);
 
-/* park.c: is this the main thread, to which the kernel gives a signal for the process if it can?
- * Asked before each sleep, so it has to be quick. */
+/* main_thread.c: is this the main thread, to which the kernel gives a signal for the process if it
+ * can?  Asked before each sleep, so it has to be quick. */
 bool np_gets_signals(void);
 
 /* clock.c: np_now as it stood at the kernel's last tick, some hundredths of a second ago at most,
