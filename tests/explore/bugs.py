@@ -1076,4 +1076,162 @@ BUGS = (
             ),
         ),
     ),
+    Bug(
+        "futex_does_not_compare",
+        "who goes to sleep tells the kernel to expect whatever the word is by then",
+        "an_unpark_is_not_lost",
+        (
+            (
+                "park.c",
+                "sleep_on(word, expected, timeout);\n        if",
+                "sleep_on(word, np_load(word), timeout);\n        if",
+            ),
+        ),
+    ),
+    Bug(
+        "futex_signal_is_slept_over",
+        "a signal that ends the sleep is taken for a wake-up for no reason",
+        "a_signal_hands_over",
+        (("park.c", "error == EINTR || error == ETIMEDOUT", "error == ETIMEDOUT"),),
+    ),
+    Bug(
+        "futex_time_is_slept_over",
+        "when the time is over it begins anew",
+        "a_sleep_ends_in_time",
+        (("park.c", "error == EINTR || error == ETIMEDOUT", "error == EINTR"),),
+    ),
+    Bug(
+        "condition_without_its_lock",
+        "a waker of a condition does not take the bucket's lock",
+        "an_unpark_is_not_lost",
+        (
+            (
+                "park.c",
+                "    pthread_mutex_lock(&buckets[i].lock);\n    pthread_cond_broadcast(&buckets[i].changed);\n    pthread_mutex_unlock(&buckets[i].lock);\n",
+                "    pthread_cond_broadcast(&buckets[i].changed);\n",
+            ),
+        ),
+    ),
+    Bug(
+        "condition_look_before_the_lock",
+        "a sleeper looks at its word before it has the bucket's lock",
+        "an_unpark_is_not_lost",
+        (
+            (
+                "park.c",
+                "    pthread_mutex_lock(&buckets[i].lock);\n    while (np_load(word) == expected && rc == 0)\n",
+                "    bool sleeps = np_load(word) == expected;\n    pthread_mutex_lock(&buckets[i].lock);\n"
+                "    for (; sleeps && rc == 0; sleeps = np_load(word) == expected)\n",
+            ),
+        ),
+    ),
+    Bug(
+        "condition_wakes_one",
+        "of those in a bucket only one is woken, and it may be another's",
+        "two_sleepers_in_one_bucket",
+        (("park.c", "pthread_cond_broadcast(", "pthread_cond_signal("),),
+    ),
+    Bug(
+        "condition_hides_signals",
+        "the thread to which signals come sleeps on a condition without an end",
+        "a_signal_behind_a_condition",
+        (("park.c", "        timeout = SLICE_NS;\n", "        (void)timeout;\n"),),
+    ),
+    Bug(
+        "condition_locks_of_the_parent",
+        "a forked child has the buckets' locks as its parent's threads had them",
+        "a_child_parks",
+        (("park.c", "    pthread_atfork(NULL, NULL, init_buckets);\n", ""),),
+    ),
+    Bug(
+        "srw_without_the_lock",
+        "a waker does not take the bucket's lock",
+        "an_unpark_is_not_lost",
+        (
+            (
+                "park_win32.c",
+                "    AcquireSRWLockExclusive(&buckets[i].lock);\n    for (sleeper *s = buckets[i].first; s; s = s->next)\n"
+                "        if (s->word == word)\n            WakeConditionVariable(&s->changed);\n    ReleaseSRWLockExclusive(&buckets[i].lock);\n",
+                "    for (sleeper *s = buckets[i].first; s; s = s->next)\n"
+                "        if (s->word == word)\n            WakeConditionVariable(&s->changed);\n",
+            ),
+        ),
+    ),
+    Bug(
+        "srw_look_before_the_lock",
+        "a sleeper looks at its word before it has the bucket's lock",
+        "an_unpark_is_not_lost",
+        (
+            (
+                "park_win32.c",
+                "    AcquireSRWLockExclusive(&buckets[i].lock);\n    me.next",
+                "    bool sleeps = np_load(word) == expected;\n    AcquireSRWLockExclusive(&buckets[i].lock);\n    me.next",
+            ),
+            (
+                "park_win32.c",
+                "    while (np_load(word) == expected && !me.interrupted) {\n",
+                "    for (; sleeps && !me.interrupted; sleeps = np_load(word) == expected) {\n",
+            ),
+        ),
+    ),
+    Bug(
+        "srw_sleeper_stays_linked",
+        "who has left is still in its bucket",
+        "an_unpark_may_come_late",
+        (
+            (
+                "park_win32.c",
+                "    unlink_sleeper(&buckets[i].first, &me);\n",
+                "    (void)unlink_sleeper;\n",
+            ),
+        ),
+    ),
+    Bug(
+        "srw_only_the_first_is_looked_at",
+        "a sleeper that is not the first in its bucket is not found",
+        "two_sleepers_in_one_bucket",
+        (
+            (
+                "park_win32.c",
+                "    for (sleeper *s = buckets[i].first; s; s = s->next)\n        if",
+                "    for (sleeper *s = buckets[i].first; s; s = NULL)\n        if",
+            ),
+        ),
+    ),
+    Bug(
+        "srw_ctrl_c_wakes_nobody",
+        "Ctrl-C is noted for who sleeps, and no more",
+        "ctrl_c_ends_a_park",
+        (
+            (
+                "park_win32.c",
+                "            s->interrupted = true;\n            WakeConditionVariable(&s->changed);\n",
+                "            s->interrupted = true;\n",
+            ),
+        ),
+    ),
+    Bug(
+        "srw_no_slice_after_ctrl_c",
+        "who goes to sleep between Ctrl-C and the host's handler is not sent back to look",
+        "ctrl_c_ends_a_park",
+        (
+            (
+                "park_win32.c",
+                "            limit = NP_INTERRUPT_SLICE_MS;\n",
+                "            (void)limit;\n",
+            ),
+        ),
+    ),
+    Bug(
+        "srw_time_is_slept_over",
+        "when the time is over it begins anew",
+        "a_sleep_ends_in_time",
+        (
+            (
+                "park_win32.c",
+                "            me.interrupted = true; /* a slice is over: let the host look */\n",
+                "            me.interrupted = me.word != word;\n",
+            ),
+        ),
+    ),
 )

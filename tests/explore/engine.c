@@ -69,8 +69,15 @@ static void catch_faults(void)
 
 static void start_coroutines(void)
 {
-    char *stacks =
-        mmap(NULL, EX_ACTORS * STACK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    /* Always in the same place: park.c's buckets are chosen by addresses, and a schedule that is
+     * replayed must meet in the same ones. */
+    void *place = (void *)(uintptr_t)UINT64_C(0x200000000000);
+    char *stacks = mmap(place, EX_ACTORS * STACK, PROT_READ | PROT_WRITE,
+                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+    if (stacks == MAP_FAILED) {
+        perror("explorer: stacks for the actors");
+        exit(2);
+    }
     for (int i = 0; i < EX_ACTORS; i++) {
         ex_actors[i].stack_low = stacks + i * STACK;
         ex_actors[i].stack_high = stacks + (i + 1) * STACK;
@@ -486,6 +493,7 @@ static void prepare(const scenario *s)
     search.executions++;
     sim_reset();
     kernel_reset();
+    parking_reset();
     fork_reset();
     iocp_core_reset();
 }
@@ -658,13 +666,16 @@ static bool applies(const scenario *s, int nth)
         return !(s->flags & (ONE_BACKEND | ERROR_EVENTS | FORKS | NESTS | SIGNALS | FILE_LIVES_ON));
     if (s->flags & IOCP_ONLY || (s->flags & ONE_BACKEND && nth > 0))
         return false;
-    return !(s->flags & ERROR_EVENTS && strcmp(BACKENDS[nth], "kqueue") == 0);
+    if (strcmp(BACKENDS[nth], "kqueue") == 0)
+        return !(s->flags & ERROR_EVENTS);
+    return !(s->flags & BY_CONDITION || (s->flags & PARKS && strcmp(BACKENDS[nth], "poll") == 0));
 }
 
 /* Of all tables, one after the other. */
 static const scenario *after(const scenario *s)
 {
-    static const scenario *const tables[] = {scenarios, user_scenarios, overlapped_scenarios};
+    static const scenario *const tables[] = {scenarios, user_scenarios, overlapped_scenarios,
+                                             parking_scenarios};
     static size_t table;
     if (!s)
         table = 0;

@@ -18,6 +18,7 @@
 #ifndef EXPLORE_H
 #define EXPLORE_H
 
+#include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -50,10 +51,12 @@ enum {
     NESTS = 16,         /* a completion port has no fileno() */
     SIGNALS = 32,       /* on Windows none ends a call; Ctrl-C has scenarios of its own */
     FILE_LIVES_ON = 64, /* under another number, which iocp cannot tell (docs/windows.md) */
-    IOCP_ONLY = 128
+    IOCP_ONLY = 128,
+    PARKS = 256,       /* poll parks as epoll does: parking.c */
+    BY_CONDITION = 512 /* only kqueue's parking has conditions that hide signals */
 };
 
-extern const scenario scenarios[], user_scenarios[], overlapped_scenarios[];
+extern const scenario scenarios[], user_scenarios[], overlapped_scenarios[], parking_scenarios[];
 extern const char *ex_backend; /* of this search */
 extern bool ex_hooks;          /* the host has a global lock: np_poll looks twice */
 extern bool ex_polled;         /* np_poll was called in this search */
@@ -80,9 +83,10 @@ void ex_signal(const char *actor); /* a signal interrupts that actor's next bloc
 void ex_has_handler(const char *actor);
 void ex_signal_noted(const char *actor);
 bool ex_look_for_signals(void);
-void ex_become_only_actor(void); /* a fork: the others are gone, but for those in ex_await,
-                                    who are threads that the child will start */
-void ex_expect_leak(void);       /* memory may be left in this execution */
+void ex_become_only_actor(void);   /* a fork: the others are gone, but for those in ex_await,
+                                      who are threads that the child will start */
+void ex_allow_spurious(int times); /* so many sleeps may end for no reason, in this execution */
+void ex_expect_leak(void);         /* memory may be left in this execution */
 
 /* --- between engine and sim ------------------------------------------------------------------- */
 
@@ -137,6 +141,9 @@ void iocp_core_reset(void);
 void kernel_fork(void);
 void kernel_reset(void);
 void kernel_finish(void);
+long futex(va_list args); /* parking.c: what syscall was given */
+void parking_fork(void);
+void parking_reset(void);
 void fork_reset(void);
 void fork_child(void);
 

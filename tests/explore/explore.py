@@ -28,13 +28,23 @@ ROOT = Path(__file__).absolute().parents[2]
 HERE = ROOT / "tests" / "explore"
 BUILD = ROOT / "build" / "explore"
 
-OURS = ("engine", "sim", "kernel", "kqueue", "iocp", "win32")
-OURS += ("scenarios", "users", "overlapped")
+OURS = ("engine", "sim", "kernel", "kqueue", "iocp", "win32", "parking")
+OURS += ("scenarios", "users", "overlapped", "parks")
 # Everything else in csrc/ is explored, the backends too, on the kernel in miniature.
-REPLACED = ("clock", "park", "park_win32", "features")
+REPLACED = ("clock", "main_thread", "features")
 ONLY_LOOKS = ("snapshot", "report")
-# Included by a file of ours, which reaches their statics.
-WHOLE = {"fork": "fork_whole", "backend_iocp": "iocp_whole", "interrupt_win32": "iocp_whole"}
+# Included by files of ours, which reach their statics.
+WHOLE = {
+    "fork": ("fork_whole",),
+    "backend_iocp": ("iocp_whole",),
+    "interrupt_win32": ("iocp_whole",),
+    "park": ("park_futex", "park_cond"),
+    "park_win32": ("park_srw",),
+}
+INCLUDING = tuple(sorted({unit for units in WHOLE.values() for unit in units}))
+
+SHORT = 0.2  # seconds of processor time, for each scenario on each backend
+WITHIN = 570  # seconds for everything, whatever else the machine does
 
 KERNEL_CALLS = [
     "epoll_create1",
@@ -58,6 +68,15 @@ KERNEL_CALLS = [
     "pthread_mutex_lock",
     "pthread_mutex_unlock",
     "pthread_atfork",
+    "pthread_once",
+    "pthread_cond_init",
+    "pthread_cond_wait",
+    "pthread_cond_timedwait",
+    "pthread_cond_broadcast",
+    "pthread_cond_signal",
+    "pthread_condattr_init",
+    "pthread_condattr_setclock",
+    "pthread_condattr_destroy",
 ]
 MEMORY_CALLS = ("malloc", "calloc", "realloc", "free")
 
@@ -73,7 +92,7 @@ RENAMED += ["-Wno-implicit-function-declaration"]
 OF_ONE_UNIT = {"backend_kqueue": [f"-I{HERE / 'kqueue'}", "-D__DragonFly__"]}
 # Windows' part of the core, and what stands in for Windows.
 WINDOWS = [f"-I{HERE / 'windows'}", "-include", str(HERE / "windows" / "windows.h")]
-for name in ("iocp", "win32", "overlapped", "iocp_whole"):
+for name in ("iocp", "win32", "parking", "overlapped", "iocp_whole", "park_srw"):
     OF_ONE_UNIT[name] = WINDOWS
 
 Failed = subprocess.CalledProcessError
@@ -104,7 +123,7 @@ def build(name: str, csrc: Path, only: Iterable[str] | None = None) -> Path:
     with ThreadPoolExecutor(os.cpu_count() or 2) as pool:
         jobs = []
         of_core = core_units(csrc)
-        for unit in (*of_core, *sorted(set(WHOLE.values())), *OURS):
+        for unit in (*of_core, *INCLUDING, *OURS):
             if only is not None and unit not in only:
                 objects.append(BUILD / "core" / f"{unit}.o")
                 continue
@@ -131,10 +150,13 @@ def plant(bug: Bug) -> Path:
 
 
 def hunt(bug: Bug, program: Path, show: bool) -> str | None:
-    """The scenario that catches the bug."""
+    """The scenario whose check catches the bug.  A crash of the explorer is not a catch."""
     for selection in (["--scenarios", bug.near, "--seconds", "5"], ["--seconds", "0.5"]):
         done = subprocess.run(
-            [str(program), "--first", *selection], capture_output=True, text=True, check=False
+            [str(program), "--first", "--bound", "1", *selection],
+            capture_output=True,
+            text=True,
+            check=False,
         )
         if show:
             print(done.stdout)

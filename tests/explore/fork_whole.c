@@ -25,4 +25,5 @@ void fork_child(void)
     ex_become_only_actor();
     kernel_fork();
     after_fork_in_child();
+    parking_fork();
 }

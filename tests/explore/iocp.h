@@ -41,9 +41,6 @@ NTSTATUS nt_cancel_packet(HANDLE packet, BOOLEAN also_if_queued);
 int k_wsa_recv(int fd, char *buffer, ULONG length, OVERLAPPED *overlapped);
 void k_ctrl_c(void);
 
-/* sim.c: who sleeps in np_park_wait, now or within this wait, is interrupted. */
-void np_park_interrupt(void);
-
 void win32_reset(void);
 void win32_finish(void);
 

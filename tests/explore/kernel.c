@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/timerfd.h>
 #include <time.h>
 
@@ -383,17 +384,22 @@ int k_epoll_wait(int epfd, struct epoll_event *events, int max, int milliseconds
     return wait_for_events(epfd, events, max, (int64_t)milliseconds * 1000000);
 }
 
-/* epoll_pwait2 */
-long k_syscall(long number, ...)
+static long wait_finely(va_list args)
 {
-    va_list args;
-    va_start(args, number);
     int epfd = va_arg(args, int);
     struct epoll_event *events = va_arg(args, struct epoll_event *);
     int max = va_arg(args, int);
     const int64_t *ts = va_arg(args, const int64_t *);
-    va_end(args);
     return wait_for_events(epfd, events, max, ts[0] * 1000000000 + ts[1]);
+}
+
+long k_syscall(long number, ...)
+{
+    va_list args;
+    va_start(args, number);
+    long rc = number == SYS_futex ? futex(args) : wait_finely(args);
+    va_end(args);
+    return rc;
 }
 
 /* --- poll ------------------------------------------------------------------------------------- */
@@ -419,9 +425,9 @@ int k_ppoll(struct pollfd *pfds, nfds_t n, const struct timespec *ts, const void
     return ready;
 }
 
-/* The lock of backend_poll.c. */
-static const ex_site backend_lock = {"backend_poll.c", 0, "the backend's lock"};
-static const ex_site backend_unlock = {"backend_poll.c", 0, "the backend's unlock"};
+/* The lock of backend_poll.c, and those of park.c. */
+static const ex_site plain_lock = {"pthread", 0, "pthread_mutex_lock"};
+static const ex_site plain_unlock = {"pthread", 0, "pthread_mutex_unlock"};
 
 int k_pthread_mutex_init(pthread_mutex_t *m, const void *attributes)
 {
@@ -432,13 +438,13 @@ int k_pthread_mutex_init(pthread_mutex_t *m, const void *attributes)
 
 int k_pthread_mutex_lock(pthread_mutex_t *m)
 {
-    ex_lock((np_mutex *)(void *)m, &backend_lock);
+    ex_lock((np_mutex *)(void *)m, &plain_lock);
     return 0;
 }
 
 int k_pthread_mutex_unlock(pthread_mutex_t *m)
 {
-    ex_unlock((np_mutex *)(void *)m, &backend_unlock);
+    ex_unlock((np_mutex *)(void *)m, &plain_unlock);
     return 0;
 }
 
@@ -566,12 +572,4 @@ void kernel_finish(void)
         if (fds[fd] && file_of(fd)->kind != A_SOCKET)
             ex_fail("descriptor %d of the poller was never closed", fd);
     iocp_finish();
-}
-
-int k_pthread_atfork(void (*before)(void), void (*parent)(void), void (*child)(void))
-{
-    (void)before;
-    (void)parent;
-    (void)child;
-    return 0; /* fork_child calls them */
 }

@@ -76,6 +76,12 @@ static void three(void)
     with(3);
 }
 
+static void two_where_sleeps_end_for_no_reason(void)
+{
+    with(2);
+    ex_allow_spurious(2);
+}
+
 static void two_with_a_handler(void)
 {
     with(2);
@@ -1325,6 +1331,12 @@ const scenario scenarios[] = {
      {WHO("first", reads_0), WHO("second", reads_1), WHO("third", reads_2),
       WHO("peer", sends_2_0_1)},
      three_ok,
+     0},
+    {"sleeps_that_end_for_no_reason",
+     "harm nobody",
+     two_where_sleeps_end_for_no_reason,
+     {WHO("first", reads_0), WHO("second", reads_1), WHO("peer", sends_0_1)},
+     two_ok,
      0},
     {"the_followers_event_comes_first",
      "the leader knows of it",

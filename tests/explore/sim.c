@@ -248,91 +248,7 @@ void ex_unlock(np_mutex *m, const ex_site *site)
     ex_trace("%s", site->text);
 }
 
-/* --- parking: a futex --------------------------------------------------------------------------
- */
-
-typedef struct sleeper {
-    np_atomic32 *word;
-    bool woken;
-} sleeper;
-static sleeper sleepers[EX_ACTORS];
-
-static bool may_wake(void *arg)
-{
-    sleeper *s = arg;
-    const actor *a = &ex_actors[s - sleepers];
-    return s->woken || a->interrupted || (a->due && a->due <= ex_clock());
-}
-
-/* As the real one: it looks at the word again whenever it is woken. */
-int np_park_wait(np_atomic32 *word, uint32_t expected, int64_t timeout)
-{
-    static const ex_site look = {"park", 0, "np_park_wait: look"};
-    static const ex_site sleep = {"park", 0, "np_park_wait: asleep"};
-    sleeper *s = &sleepers[ex_self];
-    actor *self = &ex_actors[ex_self];
-
-    for (;;) {
-        op first = {
-            .object = word, .write = true, .site = &look, .reads = {&self->interrupted, NULL}};
-        ex_point(&first);
-        sim_check_address(word);
-        sim_fence();
-        ex_trace("look at the word: %u", word->value);
-        if (word->value != expected)
-            return 0;
-        *s = (sleeper){.word = word, .woken = false};
-        op next = {.object = word,
-                   .write = true,
-                   .enabled = may_wake,
-                   .arg = s,
-                   .site = &sleep,
-                   .reads = {&self->interrupted, timeout < 0 ? NULL : &ex_clock_object}};
-        self->due = timeout < 0 ? 0 : ex_clock() + timeout;
-        ex_point(&next);
-        self->due = 0;
-        s->word = NULL;
-        if (!s->woken) {
-            ex_trace(self->interrupted ? "interrupted by a signal" : "the time is over");
-            self->interrupted = false;
-            return -EINTR;
-        }
-        self->interrupted = self->interrupted && !self->has_handler;
-        ex_trace("woken");
-    }
-}
-
-/* By address only: the word may be gone. */
-void np_unpark(np_atomic32 *word)
-{
-    static const ex_site site = {"park", 0, "np_unpark"};
-    op next = {.object = word, .write = true, .site = &site};
-
-    ex_point(&next);
-    sim_fence();
-    for (int i = 0; i < EX_ACTORS; i++)
-        if (sleepers[i].word == word && !sleepers[i].woken) {
-            sleepers[i].woken = true;
-            ex_trace("np_unpark: wakes %s", ex_actors[i].name);
-            return;
-        }
-    ex_trace("np_unpark: nobody sleeps there");
-}
-
-/* Windows' Ctrl-C.  Who goes to sleep later comes back at once, as there, where a wait is sliced
- * for a second. */
-void np_park_interrupt(void)
-{
-    static const ex_site site = {"park", 0, "np_park_interrupt"};
-    for (int i = 0; i < EX_ACTORS; i++) {
-        if (!ex_actors[i].alive)
-            continue;
-        op next = {.object = &ex_actors[i].interrupted, .write = true, .site = &site};
-        ex_point(&next);
-        ex_actors[i].interrupted = true;
-    }
-    ex_trace("np_park_interrupt");
-}
+/* --- threads ---------------------------------------------------------------------------------- */
 
 bool np_gets_signals(void)
 {
@@ -483,7 +399,6 @@ void ex_has_handler(const char *name)
 void sim_reset(void)
 {
     memset(state, 0, used / GRAIN + 1);
-    memset(sleepers, 0, sizeof sleepers);
     used = 0;
     allocations = 0;
     leak_expected = false;

@@ -88,6 +88,20 @@ BOOL SetWaitableTimer(HANDLE timer, const LARGE_INTEGER *due, LONG period, void 
                       void *argument, BOOL resume);
 void Sleep(DWORD milliseconds);
 
+/* --- locks and condition variables ------------------------------------------------------------ */
+
+typedef np_mutex SRWLOCK;
+#define SRWLOCK_INIT NP_MUTEX_INIT
+#define AcquireSRWLockExclusive(l) ex_lock((l), EX_AT("AcquireSRWLockExclusive(" #l ")"))
+#define ReleaseSRWLockExclusive(l) ex_unlock((l), EX_AT("ReleaseSRWLockExclusive(" #l ")"))
+typedef struct {
+    int nothing;
+} CONDITION_VARIABLE;
+#define CONDITION_VARIABLE_INIT {0}
+BOOL SleepConditionVariableSRW(CONDITION_VARIABLE *c, SRWLOCK *lock, DWORD milliseconds,
+                               ULONG flags);
+void WakeConditionVariable(CONDITION_VARIABLE *c);
+
 /* --- the rest --------------------------------------------------------------------------------- */
 
 LONG InterlockedExchange(volatile LONG *a, LONG v);
