@@ -145,7 +145,7 @@ def plant(bug: Bug) -> Path:
     changed = {file.removesuffix(".c") for file, _, _ in bug.changes}
     if any(file.endswith(".h") for file in changed):
         return build(f"bugs/{bug.name}", csrc)
-    changed.update(WHOLE[unit] for unit in WHOLE if unit in changed)
+    changed.update(*(WHOLE[unit] for unit in WHOLE if unit in changed))
     return build(f"bugs/{bug.name}", csrc, changed)
 
 
@@ -164,7 +164,9 @@ def hunt(bug: Bug, program: Path, show: bool) -> str | None:
         if caught:
             return f"{caught[1]}: {caught[2]}"
         if done.returncode != 0:
-            return f"the explorer itself: {done.stderr.strip()}"
+            raise SystemExit(
+                f"bug {bug.name}: the explorer itself ended with {done.returncode}: {done.stderr}"
+            )
     return None
 
 
@@ -208,11 +210,11 @@ def try_orders(jobs: int, seconds: float) -> int:
     return 0
 
 
-def explore_core(program: Path, seconds: float, floor: str, jobs: int) -> tuple[bool, str]:
+def explore_core(program: Path, search: Iterable[str], jobs: int) -> tuple[bool, str]:
     """All scenarios on the core as it is, spread over the processors."""
     runs = [
         subprocess.Popen(
-            [str(program), "--seconds", str(seconds), "--bound", floor, "--part", f"{i}/{jobs}"],
+            [str(program), *search, "--part", f"{i}/{jobs}"],
             stdout=subprocess.PIPE,
             text=True,
         )
@@ -249,7 +251,8 @@ def catch_bugs(bugs: Iterable[Bug], jobs: int, show: bool) -> int:
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--short", action="store_true", help="a short bound, for CI")
-    parser.add_argument("--seconds", type=float, help="for each scenario on each backend")
+    parser.add_argument("--seconds", type=float, help="for each scenario on each backend, if short")
+    parser.add_argument("--within", type=float, help="seconds for all of it")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 2)
     parser.add_argument("--bug", help="only this planted bug, with its trace")
     parser.add_argument(
@@ -264,11 +267,14 @@ def main() -> int:
             return catch_bugs([b for b in BUGS if b.name == options.bug], 1, True)
         if options.orders:
             return try_orders(options.jobs, options.seconds or 0.1)
-        seconds = options.seconds or (0.2 if options.short else 3)
-        floor = "1" if options.short else "2"
-        good, output = explore_core(program, seconds, floor, options.jobs)
-        print(output)
         missed = catch_bugs(BUGS, options.jobs, False)
+        if options.short:
+            search = ["--seconds", str(options.seconds or SHORT)]
+        else:
+            left = (options.within or WITHIN) - (time.monotonic() - start)
+            search = ["--within", str(max(left, 1))]
+        good, output = explore_core(program, [*search, "--bound", "1"], options.jobs)
+        print(output)
     except Failed as error:
         sys.exit(f"{error}\n{error.stderr or ''}")
     print(f"\n{summary(output)}")
