@@ -294,18 +294,22 @@ int np_reset(np_desc *d, int mode)
 
 /* Commit, Go's netpollblockcommit.  The side is in SEM_WAIT and ours, so nobody else writes its
  * waiter, and no token of it can enter the queue meanwhile.  False: an event or an unblock came
- * first. */
+ * first.  True: the token may be out already, and d be gone with its last reference, so nothing of
+ * it is looked at any more. */
 static bool commit_token(np_desc *d, np_side *s, np_token token)
 {
+    np_fd fd = d->fd;
+    int mode = s->mode;
+
     np_cas(&s->claim, CLAIM_OUT, CLAIM_NONE);
     s->token = token;
     s->since = np_now_roughly();
-    np_inc(&d->poller->parked[s->mode - 1]);
+    np_inc(&d->poller->parked[mode - 1]);
     if (np_cas(&s->sem, SEM_WAIT, SEM_TOKEN)) {
-        NP_PROBE3(park, d, d->fd, (int)s->mode);
+        NP_PROBE3(park, d, fd, mode);
         return true;
     }
-    np_dec(&d->poller->parked[s->mode - 1]);
+    np_dec(&d->poller->parked[mode - 1]);
     np_block_give_up(s);
     return false;
 }

@@ -25,8 +25,8 @@
 #endif
 
 #ifndef NP_HAVE_PROBES
-#define NP_PROBE3(name, a, b, c) ((void)0)
-#define NP_PROBE4(name, a, b, c, d) ((void)0)
+#define NP_PROBE3(name, a, b, c) ((void)(a), (void)(b), (void)(c))
+#define NP_PROBE4(name, a, b, c, d) ((void)(a), (void)(b), (void)(c), (void)(d))
 #endif
 
 #endif

@@ -168,6 +168,18 @@ BUGS = (
         (("desc.c", "if (claim == CLAIM_QUEUED || claim == CLAIM_DROPPED)", "if (claim > 99)"),),
     ),
     Bug(
+        "looked_at_after_the_commit",
+        "who has parked a token looks at the descriptor, which may have gone with it",
+        "a_token_takes_its_reference_along",
+        (
+            (
+                "desc.c",
+                "        NP_PROBE3(park, d, fd, mode);\n",
+                "        (void)fd;\n        (void)np_load(&d->info);\n",
+            ),
+        ),
+    ),
+    Bug(
         "reset_drops_the_news",
         "reset takes the notification that a token on its way is to report",
         "reset_spares_the_news",

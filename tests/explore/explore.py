@@ -153,7 +153,7 @@ def hunt(bug: Bug, program: Path, show: bool) -> str | None:
     """The scenario whose check catches the bug.  A crash of the explorer is not a catch."""
     for selection in (["--scenarios", bug.near, "--seconds", "5"], ["--seconds", "0.5"]):
         done = subprocess.run(
-            [str(program), "--first", "--bound", "1", *selection],
+            [str(program), "--first", *selection],
             capture_output=True,
             text=True,
             check=False,

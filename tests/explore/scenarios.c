@@ -1079,6 +1079,32 @@ static void token_in_time(void)
     finish();
 }
 
+/* The reference that a scheduler has travels with its token: whoever gets the token may drop it,
+ * and the poller with it. */
+static void parks_and_forgets(void)
+{
+    np_desc *mine = d[0];
+    d[0] = NULL;
+    int rc = np_park(mine, NP_READ, (np_token)(uintptr_t)mine, 0);
+    if (rc == NP_PARKED)
+        return;
+    EXPECT(rc == NP_CLOSED);
+    np_desc_unref(mine);
+}
+
+static void closes_and_drops_all(void)
+{
+    np_token out[4];
+    np_poller_close(p);
+    for (int n = np_take_ready(p, out, 4); n-- > 0;)
+        np_desc_unref((np_desc *)(uintptr_t)out[n]);
+    np_poller_unref(p);
+}
+
+static void nothing_left(void)
+{
+}
+
 /* --- waking and closing the poller -------------------------------------------------------------
  */
 
@@ -1580,6 +1606,12 @@ const scenario scenarios[] = {
      one,
      {WHO("scheduler", schedules_0), WHO("peer", sends_0)},
      first_ok,
+     0},
+    {"a_token_takes_its_reference_along",
+     "who has parked it looks at nothing any more",
+     one,
+     {WHO("scheduler", parks_and_forgets), WHO("closer", closes_and_drops_all)},
+     nothing_left,
      0},
     {"cancel_against_an_event",
      "withdrawn or out, never both; the event stays",
