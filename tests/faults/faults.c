@@ -26,7 +26,7 @@ void fault_arm(long n) __attribute__((weak));
 int fault_hit(void) __attribute__((weak));
 long fault_blocks(void) __attribute__((weak));
 
-enum { DESCS = 40 };
+enum { DESCS = 40, HEIRLOOMS = 3 };
 static const int64_t MS = 1000000;
 static const char *backend;
 static int fds[DESCS][2];
@@ -146,6 +146,21 @@ static void follow(np_poller *p)
     np_desc_unref(a);
 }
 
+/* A thread that waits for one descriptor by itself. */
+static void wait_alone(const int pair[2])
+{
+    np_bell *b;
+
+    if (OK_OR_FAULT(np_bell_new(&b)) != NP_OK)
+        return;
+    int rc = np_wait_alone(b, pair[0], NP_READ, np_now() + MS);
+    CHECK(rc == NP_TIMEOUT || is_fault(rc));
+    np_bell_ring(b);
+    rc = np_wait_alone(b, pair[0], NP_READ, np_now() + MS);
+    CHECK(rc == NP_AGAIN || rc == NP_TIMEOUT || is_fault(rc)); /* its write was what failed */
+    np_bell_free(b);
+}
+
 static void everything(np_poller *p)
 {
     np_desc *d[DESCS];
@@ -154,6 +169,7 @@ static void everything(np_poller *p)
 
     if (strcmp(getenv("FAULT_CALL"), "futex") == 0)
         follow(p);
+    wait_alone(fds[0]);
     for (int i = 0; i < DESCS; i++) {
         int rc = OK_OR_FAULT(np_open(p, fds[i][0], &d[opened]));
         if (rc == NP_OK && i == 0)
@@ -192,17 +208,79 @@ static bool one_run(long n)
     return fault_hit && fault_hit();
 }
 
+/* What a child finds: a poller that is nested, has a wake-up under way, a token parked, and
+ * descriptors.  The first call that needs the kernel renews all that, and may fail, but for once;
+ * what was registered is registered again, and comes out. */
+static void be_the_child(np_poller *p, np_desc *const *d, long n)
+{
+    int before = open_descriptors();
+    np_token out[4];
+    int tokens = 0;
+
+    arm(n);
+    OK_OR_FAULT(np_poll(p, 0, out, 4, &tokens));
+    arm(0);
+    CHECK(tokens == 0);
+    for (int i = 0; i < HEIRLOOMS; i++)
+        CHECK(!np_desc_closed(d[i]));
+    send(fds[0][1], "x", 1, 0);
+    for (int i = 0; tokens == 0 && i < 100; i++)
+        CHECK(np_poll(p, MS, out, 4, &tokens) == NP_OK);
+    CHECK(tokens == 1 && out[0] == 1 && np_resume(d[0], NP_READ, 0) == NP_OK);
+    drain(fds[0][0]);
+    send(fds[1][1], "x", 1, 0);
+    CHECK(np_wait(d[1], NP_READ) == NP_OK);
+    drain(fds[1][0]);
+    the_poller_still_works(p);
+    CHECK(open_descriptors() == before);
+}
+
+static bool run_in_a_child(long n)
+{
+    np_poller *p;
+    np_desc *d[HEIRLOOMS];
+    np_fd nested;
+    int status;
+
+    CHECK(np_poller_new(backend, &p) == NP_OK);
+    int nests = np_poller_fileno(p, &nested);
+    CHECK(nests == NP_OK || nests == -ENOSYS);
+    for (int i = 0; i < HEIRLOOMS; i++)
+        CHECK(np_open(p, fds[i][0], &d[i]) == NP_OK);
+    CHECK(np_park(d[0], NP_READ, 1, 0) == NP_PARKED);
+    np_wake(p);
+    pid_t child = fork();
+    if (child == 0) {
+        be_the_child(p, d, n);
+        _exit(check_failures ? 2 : fault_hit && fault_hit());
+    }
+    CHECK(waitpid(child, &status, 0) == child && WIFEXITED(status) && WEXITSTATUS(status) < 2);
+    the_poller_still_works(p);
+    for (int i = 0; i < HEIRLOOMS; i++) {
+        np_close(d[i]);
+        np_desc_unref(d[i]);
+    }
+    np_token out[4];
+    np_take_ready(p, out, 4);
+    np_poller_unref(p);
+    return WIFEXITED(status) && WEXITSTATUS(status) == 1;
+}
+
+static long until_untouched(bool (*run)(long))
+{
+    long n = 1;
+    run(0); /* what is allocated once for all */
+    while (run(n) && n < 100000)
+        n++;
+    return n - 1;
+}
+
 int main(void)
 {
     alarm(120); /* nothing hangs */
     for (int i = 0; i < DESCS; i++)
         CHECK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds[i]) == 0);
-    for (int i = 0; (backend = np_backend_name(i)) != NULL; i++) {
-        long n = 1;
-        one_run(0); /* what is allocated once for all */
-        while (one_run(n) && n < 100000)
-            n++;
-        printf("%ld ", n - 1);
-    }
+    for (int i = 0; (backend = np_backend_name(i)) != NULL; i++)
+        printf("%ld %ld ", until_untouched(one_run), until_untouched(run_in_a_child));
     return check_failures ? EXIT_FAILURE : EXIT_SUCCESS;
 }

@@ -25,6 +25,7 @@ FAULTS = {
     "epoll_pwait2": (errno.EINTR, errno.ENOSYS, errno.EPERM),
     "ppoll": (errno.EINTR, errno.ENOMEM),
     "eventfd": (errno.EMFILE, errno.ENOMEM),
+    "dup3": (errno.EINTR, errno.EBUSY),
     "timerfd_create": (errno.EMFILE, errno.ENOMEM),
     "timerfd_settime": (errno.EINVAL,),
     "futex": (errno.EINTR,),
@@ -83,7 +84,8 @@ def run(call: str, number: int) -> tuple[bool, list[int]]:
 def in_c() -> tuple[int, int]:
     """Faults injected, and kinds that failed."""
     total = bad = 0
-    print(f"{'in C':16} {'fails with':10} {'epoll':>6} {'poll':>6}  faults injected")
+    names = " ".join(f"{name:>6} {'child':>6}" for name in ("epoll", "poll"))
+    print(f"{'in C':16} {'fails with':10} {names}  faults injected")
     for call, numbers in FAULTS.items():
         for number in numbers:
             good, counts = run(call, number)
