@@ -66,6 +66,7 @@ typedef struct kqueue_kernel {
     uint32_t size;
     atomic_int nest; /* what the loop outside watches: a kqueue around this one; -1 until it asks */
     np_wakefd nest_work;
+    pid_t nest_owner; /* the process that nest is open in; nest_work is in its children too */
 } kqueue_kernel;
 
 static bool kqueue_usable(void)
@@ -180,25 +181,33 @@ static int kqueue_wake(void *kernel)
 
 #ifndef LIBKQUEUE
 
+static int open_nest(const kqueue_kernel *k, np_wakefd *work)
+{
+    int nest = new_kqueue();
+    if (nest < 0)
+        return nest;
+    int rc = np_wakefd_open(work);
+    if (rc < 0)
+        goto no_work;
+    if ((rc = watch_readable(nest, k->fd)) < 0 || (rc = watch_readable(nest, work->reader)) < 0) {
+        np_wakefd_close(work);
+    no_work:
+        close(nest);
+        return rc;
+    }
+    return nest;
+}
+
 static int kqueue_fileno(void *kernel, np_fd *out)
 {
     kqueue_kernel *k = kernel;
     int nest = atomic_load(&k->nest);
 
     if (nest < 0) {
-        nest = new_kqueue();
+        nest = open_nest(k, &k->nest_work);
         if (nest < 0)
             return nest;
-        int rc = np_wakefd_open(&k->nest_work);
-        if (rc < 0)
-            goto no_work;
-        if ((rc = watch_readable(nest, k->fd)) < 0 ||
-            (rc = watch_readable(nest, k->nest_work.reader)) < 0) {
-            np_wakefd_close(&k->nest_work);
-        no_work:
-            close(nest);
-            return rc;
-        }
+        k->nest_owner = getpid();
         atomic_store(&k->nest, nest);
     }
     *out = nest;
@@ -252,36 +261,36 @@ static void nest_look_again(kqueue_kernel *k)
         kevent(nest, NULL, 0, unused, 3, &now);
 }
 
-/* In a forked child.  The number is kept if nobody has it yet. */
-static int nest_renew(kqueue_kernel *k)
-{
-    int old = atomic_exchange(&k->nest, -1);
-    np_fd fresh;
-
-    if (old < 0)
-        return 0;
-    np_wakefd_close(&k->nest_work);
-    int rc = kqueue_fileno(k, &fresh);
-    if (rc < 0)
-        return rc;
-    int same = fcntl((int)fresh, F_DUPFD_CLOEXEC, old);
-    if (same == old) {
-        atomic_store(&k->nest, same);
-        same = (int)fresh;
-    }
-    if (same >= 0)
-        close(same);
-    return 0;
-}
-
 static void nest_close(kqueue_kernel *k)
 {
     int nest = atomic_load(&k->nest);
     if (nest < 0)
         return;
     np_wakefd_close(&k->nest_work);
-    if (k->owner == getpid())
+    if (k->nest_owner == getpid())
         close(nest);
+}
+
+/* In a forked child.  The number is kept if nobody has it yet.  Until there is a new nest the old
+ * one stays, and where a call after this one fails, all is made once more. */
+static int nest_renew(kqueue_kernel *k)
+{
+    int old = atomic_load(&k->nest);
+    np_wakefd work;
+
+    if (old < 0)
+        return 0;
+    int fresh = open_nest(k, &work);
+    if (fresh < 0)
+        return fresh;
+    nest_close(k);
+    int same = fcntl(fresh, F_DUPFD_CLOEXEC, old);
+    atomic_store(&k->nest, same == old ? same : fresh);
+    if (same >= 0)
+        close(same == old ? fresh : same);
+    k->nest_work = work;
+    k->nest_owner = getpid();
+    return 0;
 }
 
 #else
@@ -357,7 +366,7 @@ static void kqueue_fini(void *kernel)
     kqueue_kernel *k = kernel;
     nest_close(k);
     wake_close(k);
-    if (k->owner == getpid())
+    if (k->owner == getpid() && k->fd >= 0) /* else it could not be renewed */
         close(k->fd);
     free(k->entries);
     free(k);

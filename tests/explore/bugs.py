@@ -644,8 +644,8 @@ BUGS = (
         (
             (
                 "backend_kqueue.c",
-                "    wake_close(k);\n    if (k->owner == getpid())\n",
-                "    wake_close(k);\n",
+                "    wake_close(k);\n    if (k->owner == getpid() && k->fd >= 0)",
+                "    wake_close(k);\n    if (k->fd >= 0)",
             ),
         ),
     ),
@@ -1245,5 +1245,65 @@ BUGS = (
                 "            me.interrupted = me.word != word;\n",
             ),
         ),
+    ),
+    Bug(
+        "kqueue_nest_of_the_parent_closed",
+        "in a forked child the number of the nest is closed, which is another file's by now",
+        "a_child_renews_where_calls_fail",
+        (
+            (
+                "backend_kqueue.c",
+                "    if (k->nest_owner == getpid())\n        close(nest);\n",
+                "    close(nest);\n",
+            ),
+        ),
+    ),
+    Bug(
+        "kqueue_nest_made_twice",
+        "a nest is made anew when the renewal is repeated, and the last one stays open",
+        "a_child_renews_where_calls_fail",
+        (
+            (
+                "backend_kqueue.c",
+                "    nest_close(k);\n    int same",
+                "    np_wakefd_close(&k->nest_work);\n    int same",
+            ),
+        ),
+    ),
+    Bug(
+        "kqueue_stays_without_its_wake",
+        "where there is no memory for the wake object, the kqueue is left open",
+        "a_call_that_fails_leaves_nothing",
+        (("backend_kqueue.c", "no_wake:\n    close(k->fd);\n", "no_wake:\n"),),
+    ),
+    Bug(
+        "nest_left_half_open",
+        "where one of its parts cannot be had, the others are left open",
+        "a_call_that_fails_leaves_nothing",
+        (
+            (
+                "nest.c",
+                "    if (rc < 0)\n        np_nest_close(&fresh);\n    else\n",
+                "    if (rc == 0)\n",
+            ),
+        ),
+    ),
+    Bug(
+        "renewed_without_all_descriptors",
+        "a descriptor that could not be registered again in a child is passed over",
+        "a_child_renews_where_calls_fail",
+        (
+            (
+                "poller.c",
+                "        if (p->fds.buckets[i] && (rc = np_register_again(p->fds.buckets[i], wakes)) < 0)\n            return rc;\n",
+                "        if (p->fds.buckets[i])\n            np_register_again(p->fds.buckets[i], wakes);\n",
+            ),
+        ),
+    ),
+    Bug(
+        "slot_lost_with_a_failure",
+        "where the kernel refuses a descriptor, its slot is not given back",
+        "a_call_that_fails_leaves_nothing",
+        (("open.c", "    if (rc < 0) {\n        np_cache_free(d);\n", "    if (rc < 0) {\n"),),
     ),
 )

@@ -678,7 +678,7 @@ static bool applies(const scenario *s, int nth)
 static const scenario *after(const scenario *s)
 {
     static const scenario *const tables[] = {scenarios, user_scenarios, overlapped_scenarios,
-                                             parking_scenarios};
+                                             parking_scenarios, failing_scenarios};
     static size_t table;
     if (!s)
         table = 0;

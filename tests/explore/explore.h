@@ -56,7 +56,8 @@ enum {
     BY_CONDITION = 512 /* only kqueue's parking has conditions that hide signals */
 };
 
-extern const scenario scenarios[], user_scenarios[], overlapped_scenarios[], parking_scenarios[];
+extern const scenario scenarios[], user_scenarios[], overlapped_scenarios[], parking_scenarios[],
+    failing_scenarios[];
 extern const char *ex_backend; /* of this search */
 extern bool ex_hooks;          /* the host has a global lock: np_poll looks twice */
 extern bool ex_polled;         /* np_poll was called in this search */

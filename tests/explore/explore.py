@@ -29,7 +29,7 @@ HERE = ROOT / "tests" / "explore"
 BUILD = ROOT / "build" / "explore"
 
 OURS = ("engine", "sim", "kernel", "kqueue", "iocp", "win32", "parking")
-OURS += ("scenarios", "users", "overlapped", "parks")
+OURS += ("scenarios", "users", "overlapped", "parks", "failures")
 # Everything else in csrc/ is explored, the backends too, on the kernel in miniature.
 REPLACED = ("clock", "main_thread", "features")
 ONLY_LOOKS = ("snapshot", "report")

@@ -69,7 +69,8 @@ typedef struct sleep_call {
     actor *who;
 } sleep_call;
 
-void kernel_point(const char *text); /* a system call is made */
+void kernel_point(const char *text);            /* a system call is made */
+bool kernel_fails(int error, const char *text); /* a choice; errno is set */
 file *file_of(int fd);
 file *must(int fd, int kind);
 int new_file(int kind);

@@ -35,6 +35,23 @@ void kernel_point(const char *text)
     sim_fence();
 }
 
+static int failures; /* that may still come in this execution */
+
+void k_allow_failures(int times)
+{
+    failures = times;
+}
+
+bool kernel_fails(int error, const char *text)
+{
+    if (failures == 0 || ex_choose(2) == 0)
+        return false;
+    failures--;
+    errno = error;
+    ex_trace("%s fails: %s", text, strerror(error));
+    return true;
+}
+
 file *file_of(int fd)
 {
     return fd >= 0 && fd < FDS && fds[fd] ? &files[fds[fd] - 1] : NULL;
@@ -160,6 +177,8 @@ int k_fcntl(int fd, int what, ...)
         ex_fail("fcntl of descriptor %d, which has been closed", fd);
     if (what != F_DUPFD_CLOEXEC)
         return 0;
+    if (kernel_fails(EMFILE, "fcntl"))
+        return -1;
     while (fds[argument])
         argument++;
     fds[argument] = fds[fd];
@@ -189,7 +208,7 @@ int k_eventfd(unsigned count, int flags)
     (void)count;
     (void)flags;
     kernel_point("eventfd");
-    return new_file(EVENTFD);
+    return kernel_fails(EMFILE, "eventfd") ? -1 : new_file(EVENTFD);
 }
 
 ssize_t k_write(int fd, const void *buffer, size_t n)
@@ -223,7 +242,7 @@ int k_timerfd_create(int clock, int flags)
     (void)clock;
     (void)flags;
     kernel_point("timerfd_create");
-    return new_file(TIMERFD);
+    return kernel_fails(EMFILE, "timerfd_create") ? -1 : new_file(TIMERFD);
 }
 
 int k_timerfd_settime(int fd, int flags, const struct itimerspec *its, struct itimerspec *old)
@@ -244,7 +263,7 @@ int k_epoll_create1(int flags)
 {
     (void)flags;
     kernel_point("epoll_create1");
-    return new_file(EPOLL);
+    return kernel_fails(EMFILE, "epoll_create1") ? -1 : new_file(EPOLL);
 }
 
 static registration *find_registration(file *epoll, int fd)
@@ -269,6 +288,8 @@ int k_epoll_ctl(int epfd, int what, int fd, struct epoll_event *event)
     ex_trace("epoll_ctl(%s, %d)", names[what], fd);
     errno = !file_of(fd) ? EBADF : what == EPOLL_CTL_ADD ? EEXIST : ENOENT;
     if (!g || (g->fd >= 0) == (what == EPOLL_CTL_ADD))
+        return -1;
+    if (what == EPOLL_CTL_ADD && kernel_fails(ENOMEM, "epoll_ctl"))
         return -1;
     if (what == EPOLL_CTL_DEL)
         g->fd = -1;
@@ -370,6 +391,8 @@ static int collect(file *epoll, struct epoll_event *events, int max)
 static int wait_for_events(int epfd, struct epoll_event *events, int max, int64_t timeout)
 {
     sleep_call c = {.epoll = must(epfd, EPOLL), .due = due_in(timeout)};
+    if (kernel_fails(EINTR, "epoll_wait"))
+        return -1;
     if (!sleep_until(&c, "epoll_wait")) {
         ex_trace("epoll_wait is interrupted by a signal");
         errno = EINTR;
@@ -410,6 +433,8 @@ int k_ppoll(struct pollfd *pfds, nfds_t n, const struct timespec *ts, const void
     int64_t timeout = ts ? (int64_t)ts->tv_sec * 1000000000 + ts->tv_nsec : -1;
     sleep_call c = {.pfds = pfds, .n = n, .due = due_in(timeout)};
     int ready = 0;
+    if (kernel_fails(EINTR, "ppoll"))
+        return -1;
     if (!sleep_until(&c, "ppoll")) {
         ex_trace("ppoll is interrupted by a signal");
         errno = EINTR;
@@ -560,6 +585,7 @@ void kernel_reset(void)
 {
     process = 1;
     serials = 0;
+    failures = 0;
     memset(fds, 0, sizeof fds);
     for (int i = 0; i < FILES; i++)
         files[i].kind = FREE;

@@ -13,7 +13,8 @@ void k_writable(int fd); /* there is room to write */
 void k_error(int fd);    /* EPOLLERR and nothing else */
 void k_hangup(int fd);   /* the peer is gone */
 void k_user_close(int fd);
-int k_user_dup(int fd);       /* the file lives on under another number */
-void k_wait_readable(int fd); /* an event loop around a nested poller */
+int k_user_dup(int fd);           /* the file lives on under another number */
+void k_allow_failures(int times); /* so many calls may fail from here on, in this execution */
+void k_wait_readable(int fd);     /* an event loop around a nested poller */
 
 #endif

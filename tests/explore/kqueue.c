@@ -144,6 +144,8 @@ static int change(file *kq, const struct kevent *c)
         k->filter = 0;
         return 0;
     }
+    if (!k && kernel_fails(ENOMEM, "kevent"))
+        return ENOMEM;
     if (!k)
         k = attach(kq, c);
     k->udata = c->udata;
@@ -186,7 +188,7 @@ static int collect(file *kq, struct kevent *events, int max)
 int k_kqueue(void)
 {
     kernel_point("kqueue");
-    return new_file(KQUEUE);
+    return kernel_fails(EMFILE, "kqueue") ? -1 : new_file(KQUEUE);
 }
 
 /* Each change is a step of its own, as other threads may come in between. */
@@ -206,6 +208,8 @@ int k_kevent(int fd, const struct kevent *changes, int changes_n, struct kevent 
         return 0;
     int64_t ns = timeout ? (int64_t)timeout->tv_sec * 1000000000 + timeout->tv_nsec : -1;
     sleep_call c = {.kqueue = must(fd, KQUEUE), .due = due_in(ns)};
+    if (kernel_fails(EINTR, "kevent"))
+        return -1;
     if (!sleep_until(&c, "kevent")) {
         ex_trace("kevent is interrupted by a signal");
         errno = EINTR;
