@@ -1306,4 +1306,119 @@ BUGS = (
         "a_call_that_fails_leaves_nothing",
         (("open.c", "    if (rc < 0) {\n        np_cache_free(d);\n", "    if (rc < 0) {\n"),),
     ),
+    Bug(
+        "stale_timer_fires_on_the_next_owner",
+        "a slot's timers stay current when it is closed and opened again",
+        "a_stale_deadline_fires_on_nobody",
+        (
+            (
+                "desc.c",
+                "    np_store64(&s->deadline, 0);\n    s->seq++;\n}\n\nvoid np_desc_setup",
+                "    np_store64(&s->deadline, 0);\n}\n\nvoid np_desc_setup",
+            ),
+            (
+                "desc.c",
+                "        d->side[i].seq++;\n        unblock_locked",
+                "        unblock_locked",
+            ),
+        ),
+    ),
+    Bug(
+        "resume_takes_anybodys_news",
+        "np_resume does not look whether a token is out",
+        "a_resume_of_what_is_not_out",
+        (
+            (
+                "desc.c",
+                "    if (np_cas(&s->claim, CLAIM_OUT, CLAIM_NONE) && consume(s))",
+                "    np_cas(&s->claim, CLAIM_OUT, CLAIM_NONE);\n    if (consume(s))",
+            ),
+        ),
+    ),
+    Bug(
+        "deadline_fires_early",
+        "what is due in 50 ns counts as due",
+        "a_poll_that_ends_leaves_deadlines_covered",
+        (("timers.c", "    if (np_heap_top(h) > now)\n", "    if (np_heap_top(h) > now + 50)\n"),),
+    ),
+    Bug(
+        "replaced_by_now_unseen",
+        "between a deadline's being replaced by one of now and its bit's being set, a look finds neither",
+        "a_passed_deadline_replaced_by_now",
+        (
+            (
+                "desc.c",
+                "    if (expired) /* the bit first, as in expire_side */\n        set_info(d, expired, 0);\n",
+                "",
+            ),
+        ),
+    ),
+    Bug(
+        "closing_wake_not_passed_on",
+        "on a closed poller who drains a wake that was another driver's keeps it",
+        "a_poller_closed_under_all",
+        (
+            (
+                "thread.c",
+                "            p->backend->wake(p->kernel); /* np_raise does not any more; they keep it alive */\n",
+                "            wakes->raise = true;\n",
+            ),
+        ),
+    ),
+    Bug(
+        "refused_commit_keeps_the_side",
+        "a thread that could not park leaves its side in WAIT",
+        "two_threads_drive_in_turn",
+        (
+            (
+                "thread.c",
+                "        np_block_give_up(s);\n        np_unlock(p, &wakes);",
+                "        np_unlock(p, &wakes);",
+            ),
+        ),
+    ),
+    Bug(
+        "nest_timer_not_set_anew",
+        "the nest's timer has gone off, early, and the deadline that was moved later gets none",
+        "an_outer_loop_and_a_deadline_moved_later",
+        (
+            (
+                "poller.c",
+                "when < p->nest_when)) || gone_off) {",
+                "when < p->nest_when))) {\n        (void)gone_off;",
+            ),
+        ),
+    ),
+    Bug(
+        "listed_after_its_end",
+        "a poller that is gone is still in the list of all",
+        "poller_and_descriptor_dropped_at_once",
+        (("poller.c", "    np_registry_remove(p);\n", ""),),
+    ),
+    Bug(
+        "poller_goes_under_its_descriptor",
+        "who drops a descriptor does not hold the poller meanwhile",
+        "poller_and_descriptor_dropped_at_once",
+        (
+            ("open.c", "    np_poller_ref(p);\n    if (np_dec", "    if (np_dec"),
+            ("open.c", "    np_poller_unref(p);\n}", "}"),
+            (
+                "open.c",
+                "    np_dec(&d->poller->refs); /* not the last one: the caller holds another */\n",
+                "    np_dec(&d->poller->refs);\n",
+            ),
+        ),
+    ),
+    Bug(
+        "forked_waiters_stay_in_wait",
+        "who was about to park at the fork has the side in the child",
+        "a_child_goes_on",
+        (("fork.c", "        else\n            np_block_give_up(&d->side[i]);\n", ""),),
+    ),
+    Bug(
+        "poll_copy_is_believed",
+        "what a copy reports disarms whoever has the number now",
+        "an_event_of_the_slots_next_owner",
+        (("backend_poll.c", "    return e->tag == tag ? e : NULL;", "    return tag ? e : NULL;"),),
+    ),
 )

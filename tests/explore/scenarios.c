@@ -476,6 +476,18 @@ static void expired_now(void)
     finish();
 }
 
+/* Past, and nobody has looked yet. */
+static void one_with_a_passed_deadline(void)
+{
+    one_with_deadline();
+    ex_advance(100);
+}
+
+static void finds_it_expired(void)
+{
+    end_with(np_reset(d[0], NP_READ));
+}
+
 static void deadline_100_for_1(void)
 {
     EXPECT(np_set_deadline(d[1], 100, NP_READ) == NP_OK);
@@ -636,6 +648,30 @@ static void recycles(void)
     d[0] = reopen();
     EXPECT(d[0] == slot);
     np_wake(p);
+}
+
+/* A driver may be asleep with what was armed of the slot's last owner, under the same number. */
+static void recycles_and_waits(void)
+{
+    np_close(d[0]);
+    np_desc_unref(d[0]);
+    d[0] = NULL;
+    d[0] = reopen();
+    ex_set(&flag[0]);
+    end_with(np_wait(d[0], NP_READ));
+    np_wake(p);
+}
+
+static void sends_0_once_it_is_open(void)
+{
+    ex_await(&flag[0]);
+    k_send(fd[0]);
+}
+
+static void second_ok(void)
+{
+    EXPECT(result[1] == NP_OK);
+    finish();
 }
 
 static void new_owner_untouched(void)
@@ -824,6 +860,12 @@ static void each_token_once(void)
 {
     EXPECT(tokens_out[0] == 1 && tokens_out[1] == 1);
     EXPECT(np_resume(d[0], NP_READ, 0) == NP_OK && np_resume(d[1], NP_READ, 0) == NP_OK);
+    finish();
+}
+
+static void scheduler_ok(void)
+{
+    EXPECT(tokens_out[0] == 1 && result[0] == NP_OK && result[2] == NP_OK);
     finish();
 }
 
@@ -1079,6 +1121,20 @@ static void token_in_time(void)
     finish();
 }
 
+/* A resume that is nobody's, while the token is in the queue: it is the scheduler's turn only
+ * afterwards. */
+static void resumes_what_is_not_out(void)
+{
+    EXPECT(np_resume(d[0], NP_READ, 0) == NP_AGAIN);
+    ex_set(&flag[0]);
+}
+
+static void takes_token_0_afterwards(void)
+{
+    ex_await(&flag[0]);
+    takes_token_0();
+}
+
 /* The reference that a scheduler has travels with its token: whoever gets the token may drop it,
  * and the poller with it. */
 static void parks_and_forgets(void)
@@ -1103,6 +1159,23 @@ static void closes_and_drops_all(void)
 
 static void nothing_left(void)
 {
+}
+
+static void drops_poller(void)
+{
+    np_poller_unref(p);
+}
+
+static void drops_descriptor(void)
+{
+    np_desc *mine = d[0];
+    d[0] = NULL;
+    np_desc_unref(mine);
+}
+
+static void asks_all_pollers(void)
+{
+    EXPECT(!np_is_poll_descriptor(NULL, fd[0]));
 }
 
 /* --- waking and closing the poller -------------------------------------------------------------
@@ -1205,6 +1278,24 @@ static void outer_loop_then_frees_2(void)
 {
     outer_loop();
     k_send(fd[2]);
+}
+
+static void moves_0_to_300_and_wakes(void)
+{
+    EXPECT(np_set_deadline(d[0], 300, NP_READ) == NP_OK);
+    np_wake(p);
+}
+
+static void nested_with_deadline(void)
+{
+    nested();
+    EXPECT(np_set_deadline(d[0], 100, NP_READ) == NP_OK);
+}
+
+static void outer_done_after_all(void)
+{
+    EXPECT(ex_clock() >= start + 100 && ex_clock() < start + FAR);
+    outer_done();
 }
 
 static void forks_nested(void)
@@ -1519,6 +1610,12 @@ const scenario scenarios[] = {
      {WHO("reader", waits_0), WHO("peer", sends_0), WHO("clock", advances_100)},
      ok_or_timeout_and_nothing_lost,
      0},
+    {"a_passed_deadline_replaced_by_now",
+     "has passed all the while",
+     one_with_a_passed_deadline,
+     {WHO("looker", finds_it_expired), WHO("mover", deadline_now)},
+     expired_now,
+     0},
     {"expiry_is_seen_by_all",
      "the clock has passed it: one firing",
      one_with_deadline,
@@ -1556,6 +1653,13 @@ const scenario scenarios[] = {
      one_armed,
      {WHO("driver", polls_once), WHO("peer", peer_sends), WHO("recycler", recycles)},
      new_owner_untouched,
+     0},
+    {"an_event_of_the_slots_next_owner",
+     "is not lost on a driver that slept through the change",
+     one_armed,
+     {WHO("driver", polls_once), WHO("recycler", recycles_and_waits),
+      WHO("peer", sends_0_once_it_is_open)},
+     second_ok,
      0},
     {"a_number_closed_underneath",
      "goes to the new owner",
@@ -1606,6 +1710,13 @@ const scenario scenarios[] = {
      one,
      {WHO("scheduler", schedules_0), WHO("peer", sends_0)},
      first_ok,
+     0},
+    {"a_resume_of_what_is_not_out",
+     "takes nothing from the token in the queue",
+     one_parked_beside_a_thread,
+     {WHO("scheduler", takes_token_0_afterwards), WHO("stray", resumes_what_is_not_out),
+      WHO("thread", reads_1), WHO("peer", sends_0_1)},
+     scheduler_ok,
      0},
     {"a_token_takes_its_reference_along",
      "who has parked it looks at nothing any more",
@@ -1751,6 +1862,13 @@ const scenario scenarios[] = {
      {WHO("waker", wakes_twice), WHO("closer", closes_poller)},
      just_finish,
      0},
+    {"poller_and_descriptor_dropped_at_once",
+     "and somebody looks at all pollers",
+     one,
+     {WHO("poller", drops_poller), WHO("descriptor", drops_descriptor),
+      WHO("looker", asks_all_pollers)},
+     nothing_left,
+     0},
     {"open_against_the_closing_poller",
      "either",
      one,
@@ -1775,6 +1893,12 @@ const scenario scenarios[] = {
      nested,
      {WHO("outer", outer_loop), WHO("mover", deadline_100), WHO("waker", wakes)},
      outer_done,
+     NESTS},
+    {"an_outer_loop_and_a_deadline_moved_later",
+     "its timer goes off early, and is set anew",
+     nested_with_deadline,
+     {WHO("outer", outer_loop), WHO("mover", moves_0_to_300_and_wakes)},
+     outer_done_after_all,
      NESTS},
     {"an_outer_loop_beside_a_thread",
      "who takes the event, the outer loop gets the token",
