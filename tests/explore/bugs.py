@@ -1421,4 +1421,46 @@ BUGS = (
         "an_event_of_the_slots_next_owner",
         (("backend_poll.c", "    return e->tag == tag ? e : NULL;", "    return tag ? e : NULL;"),),
     ),
+    Bug(
+        "covered_by_anybody",
+        "a new deadline wakes nobody as long as somebody is inside the kernel, however long",
+        "a_deadline_reaches_a_follower",
+        (
+            (
+                "desc.c",
+                "        if (NP_CONTAINER(l, np_driver, link)->until <= when)\n            return;",
+                "        if (NP_CONTAINER(l, np_driver, link)->until <= INT64_MAX)\n            return;",
+            ),
+        ),
+    ),
+    Bug(
+        "nest_timer_not_moved_forward",
+        "the nest's timer, once set, stays though an earlier deadline has come",
+        "an_outer_loop_and_an_earlier_deadline",
+        (("poller.c", "(!p->nest_when || when < p->nest_when)", "!p->nest_when"),),
+    ),
+    Bug(
+        "forked_nest_is_believed",
+        "a child's nest is taken to be set as its parent's was",
+        "a_nested_child_has_its_deadlines",
+        (
+            (
+                "poller.c",
+                "    p->nest_when = 0; /* the new nest knows nothing; np_unlock tells it */\n    p->nest_work = false;\n",
+                "",
+            ),
+        ),
+    ),
+    Bug(
+        "forked_counts_stay",
+        "in the child the parent's threads are counted as parked",
+        "a_child_goes_on",
+        (
+            (
+                "fork.c",
+                "np_store(&p->parked[mode - 1], tokens_parked(p, mode));",
+                "(void)tokens_parked;",
+            ),
+        ),
+    ),
 )

@@ -1292,6 +1292,12 @@ static void nested_with_deadline(void)
     EXPECT(np_set_deadline(d[0], 100, NP_READ) == NP_OK);
 }
 
+static void nested_with_far_deadline(void)
+{
+    nested();
+    EXPECT(np_set_deadline(d[0], FAR, NP_READ) == NP_OK);
+}
+
 static void outer_done_after_all(void)
 {
     EXPECT(ex_clock() >= start + 100 && ex_clock() < start + FAR);
@@ -1303,6 +1309,13 @@ static void forks_nested(void)
     fork_child();
     EXPECT(np_poller_fileno(p, &outer_fd) == NP_OK); /* renews */
     np_unblock(d[0]);
+    outer_loop();
+}
+
+static void forks_nested_and_times_out(void)
+{
+    fork_child();
+    EXPECT(np_poller_fileno(p, &outer_fd) == NP_OK); /* renews */
     outer_loop();
 }
 
@@ -1900,6 +1913,12 @@ const scenario scenarios[] = {
      {WHO("outer", outer_loop), WHO("mover", moves_0_to_300_and_wakes)},
      outer_done_after_all,
      NESTS},
+    {"an_outer_loop_and_an_earlier_deadline",
+     "than the one that its timer is set to",
+     nested_with_far_deadline,
+     {WHO("outer", outer_loop), WHO("mover", deadline_100)},
+     outer_done_after_all,
+     NESTS},
     {"an_outer_loop_beside_a_thread",
      "who takes the event, the outer loop gets the token",
      nested,
@@ -1911,6 +1930,12 @@ const scenario scenarios[] = {
      nested,
      {WHO("forker", forks_nested), WHO("waker", wakes)},
      outer_done,
+     NESTS | FORKS},
+    {"a_nested_child_has_its_deadlines",
+     "which its parent's timer was set to",
+     nested_with_deadline,
+     {WHO("forker", forks_nested_and_times_out)},
+     outer_done_after_all,
      NESTS | FORKS},
     {"wakes_reach_a_childs_threads",
      "though one was under way at the fork",
