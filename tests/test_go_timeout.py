@@ -162,6 +162,7 @@ def test_write_timeout_must_not_return(stage: Stage, sockets: Sockets) -> None:
             client.write(b"w" * 1024)
 
     writing = stage.spawn(write_for_ever)
+    stage.until_parked(writers=1)
     stage.stays_blocked(writing, seconds=0.1)
     client.close()
     writing.raises(ClosedError)
