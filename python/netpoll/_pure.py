@@ -46,6 +46,8 @@ _NO_NOTE = (0, None)
 _MODES = (1, 2)
 _MODE_SETS = (1, 2, 3)
 
+_counters_of = operator.attrgetter(*(name for name, _ in ffi.typeof("np_stats").fields))
+
 # Functions and constants as globals: an attribute of lib costs more.
 OK, CLOSED, TIMEOUT = lib.NP_OK, lib.NP_CLOSED, lib.NP_TIMEOUT
 NOT_POLLABLE, BUSY = lib.NP_NOT_POLLABLE, lib.NP_BUSY
@@ -254,8 +256,8 @@ class PollerBase:
     def _counters(self) -> tuple[int, ...]:
         out = ffi.new("np_stats *")
         lib.np_poller_stats(self._p, out)
-        names = [name for name, _ in ffi.typeof("np_stats").fields]
-        return tuple(getattr(out, name) for name in names)
+        counters: tuple[int, ...] = _counters_of(out)
+        return counters
 
     def _address(self) -> int:
         return int(ffi.cast("uintptr_t", self._p))

@@ -41,6 +41,8 @@ FAULTS = {
 #: kernels a call is missing always, not once.
 NOT_IN_PYTHON = {("read", errno.EAGAIN), ("write", errno.EAGAIN), ("timerfd_settime", errno.EINVAL)}
 NOT_IN_PYTHON |= {("epoll_pwait2", errno.ENOSYS), ("epoll_pwait2", errno.EPERM)}
+#: What a forked child does; here nobody forks.
+NOT_IN_PYTHON |= {("dup3", errno.EINTR), ("dup3", errno.EBUSY)}
 
 #: Nor with the engine in Python, where most of what fails is the interpreter's own: once its memory
 #: grew, and it was not found out whose that was (docs/proof.md).

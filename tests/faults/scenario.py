@@ -30,7 +30,7 @@ FAR = 60
 TRIES = 6
 #: greenlet ends the process when there is no memory to copy a stack to.
 ENDS_GREENLET = ("malloc", "realloc")
-LIMIT = 300  # seconds for all faults of one kind: nothing hangs
+LIMIT = 1200  # seconds for all faults of one kind, on a busy machine: nothing hangs
 WARM = 1000  # the interpreter keeps objects of each kind for later, up to a bound
 
 injector = ctypes.CDLL(None)
