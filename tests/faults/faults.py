@@ -44,10 +44,6 @@ NOT_IN_PYTHON |= {("epoll_pwait2", errno.ENOSYS), ("epoll_pwait2", errno.EPERM)}
 #: What a forked child does; here nobody forks.
 NOT_IN_PYTHON |= {("dup3", errno.EINTR), ("dup3", errno.EBUSY)}
 
-#: Nor with the engine in Python, where most of what fails is the interpreter's own: once its memory
-#: grew, and it was not found out whose that was (docs/proof.md).
-ALLOCATIONS = {"malloc", "calloc", "realloc"}
-
 
 def compile_all() -> None:
     BUILD.mkdir(parents=True, exist_ok=True)
@@ -105,7 +101,7 @@ def in_python(pure: str) -> tuple[int, int]:
         (call, number)
         for call, numbers in FAULTS.items()
         for number in numbers
-        if (call, number) not in NOT_IN_PYTHON and not (pure == "1" and call in ALLOCATIONS)
+        if (call, number) not in NOT_IN_PYTHON
     ]
     environment = {
         "LD_PRELOAD": str(BUILD / "inject.so"),

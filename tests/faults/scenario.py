@@ -30,6 +30,7 @@ FAR = 60
 TRIES = 6
 #: greenlet ends the process when there is no memory to copy a stack to.
 ENDS_GREENLET = ("malloc", "realloc")
+ALLOCATIONS = ("malloc", "calloc", "realloc")
 LIMIT = 1200  # seconds for all faults of one kind, on a busy machine: nothing hangs
 WARM = 1000  # the interpreter keeps objects of each kind for later, up to a bound
 
@@ -278,6 +279,8 @@ def inject(call: str, number: int, backend: str) -> int:
     for name in STEPS:
         if name == "hub" and call in ENDS_GREENLET:
             continue
+        if name == "socket" and call in ALLOCATIONS and netpoll._engine.PURE:
+            continue  # its locks are taken and given back in Python (docs/proof.md)
         n = 1
         while leaves_nothing(name, backend, n):
             n += 1
