@@ -82,13 +82,17 @@ def connect_desc(
     _new_desc, _descriptor_of = new_desc, descriptor_of
 
 
-def _free_poller(box: Any) -> None:
-    """Tokens that nobody will poll out any more hold their descriptors, and so the poller."""
+def _free_poller(box: Any, ffi: Any = ffi, lib: Any = lib, batch: int = BATCH) -> None:
+    """Tokens that nobody will poll out any more hold their descriptors, and so the poller.
+
+    What it needs is bound, since the module may have been taken apart by then: without the GIL a
+    poller often lives until the interpreter ends.
+    """
     if not (p := box[0]):
         return
-    keys = ffi.new("np_token[]", BATCH)
+    keys = ffi.new("np_token[]", batch)
     lib.np_poller_close(p)
-    while lib.np_take_ready(p, keys, BATCH):
+    while lib.np_take_ready(p, keys, batch):
         pass
     lib.np_poller_unref(p)
 
@@ -512,7 +516,8 @@ class DescBase:
         return "ready" if lib.np_is_ready(self._d, mode) else ""
 
     def __del__(self, _warn: Callable[..., None] = warnings.warn) -> None:
-        if not self._open:
+        # Without lib the module has been taken apart: the process ends, and with it what is open.
+        if not self._open or lib is None:
             return
         try:
             if self._unclosed():
