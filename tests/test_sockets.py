@@ -679,9 +679,9 @@ def test_an_uncollected_socket_warns_and_gives_its_number_back() -> None:
 def test_close_and_reopen_under_operations(stage: Stage) -> None:
     """Numbers are reused all the time; every operation ends, with data of its own socket."""
     rounds = turns(200)
-    counts = [0, 0]
 
-    def converse(i: int) -> None:
+    def converse(i: int) -> tuple[int, int]:
+        answered = closed = 0
         for k in range(rounds):
             a, b = socket.socketpair()
             word = b"%d %d" % (i, k)
@@ -691,17 +691,17 @@ def test_close_and_reopen_under_operations(stage: Stage) -> None:
             if k % 3:
                 b.send(word)
                 assert reader.result() == word
-                counts[0] += 1
+                answered += 1
             else:
                 a.close()
                 reader.raises(ClosedError)
-                counts[1] += 1
+                closed += 1
             a.close()
             b.close()
+        return answered, closed
 
     for task in [stage.spawn(converse, i) for i in range(3)]:
-        task.result(4 * LONG)
-    assert sum(counts) == 3 * rounds
+        assert sum(task.result(4 * LONG)) == rounds
 
 
 # --- for a layer above ----------------------------------------------------------------------------

@@ -8,6 +8,7 @@ import socket
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
+from netpoll import _errors
 from netpoll._fd import FD, READ, WRITE
 
 T = TypeVar("T")
@@ -23,7 +24,13 @@ class SocketBase(socket.socket):
     _fd: FD
 
     def _call(self, mode: int, flags: int, function: Callable[..., T], *args: Any) -> T:
-        return self._fd.call(mode, flags, function, *args)
+        try:
+            return self._fd.call(mode, flags, function, *args)
+        except OSError as error:
+            if self.fileno() != -1 or isinstance(error, _errors.PollError):
+                raise
+            # Whoever closes takes the number from the socket first, and then tells the FD.
+            raise _errors.closed(self._fd.number) from None
 
     def _accept(self) -> tuple[int, Any]:
         return self._call(READ, 0, super()._accept)  # type: ignore[misc, no-any-return]
