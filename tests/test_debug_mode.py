@@ -174,7 +174,8 @@ def test_a_hub_is_reported_too_if_the_watchdog_was_late(tmp_path: Path) -> None:
     late = "import netpoll\n    with netpoll._hooks.new_hub.__self__.lock: burn(0.4)"
     _, err = run(tmp_path, BLOCK.format(culprit=late), blocked=0.1)
     (report,) = reports_of_main(err)
-    assert float(re.findall(r"blocked for (\d+\.\d+) s; 1 other", report)[0]) >= 0.4, report
+    # Without a GIL the culprit may wait again by then, and is one of the others.
+    assert float(re.findall(r"blocked for (\d+\.\d+) s; \d other", report)[0]) >= 0.4, report
 
 
 @needs_greenlet
