@@ -1313,13 +1313,8 @@ BUGS = (
         (
             (
                 "desc.c",
-                "    np_store64(&s->deadline, 0);\n    s->seq++;\n}\n\nvoid np_desc_setup",
-                "    np_store64(&s->deadline, 0);\n}\n\nvoid np_desc_setup",
-            ),
-            (
-                "desc.c",
-                "        d->side[i].seq++;\n        unblock_locked",
-                "        unblock_locked",
+                "        np_store64(&s->deadline, 0);\n    s->seq++;\n",
+                "        np_store64(&s->deadline, 0);\n",
             ),
         ),
     ),
@@ -1400,12 +1395,11 @@ BUGS = (
         "who drops a descriptor does not hold the poller meanwhile",
         "poller_and_descriptor_dropped_at_once",
         (
-            ("open.c", "    np_poller_ref(p);\n    if (np_dec", "    if (np_dec"),
-            ("open.c", "    np_poller_unref(p);\n}", "}"),
             (
                 "open.c",
-                "    np_dec(&d->poller->refs); /* not the last one: the caller holds another */\n",
-                "    np_dec(&d->poller->refs);\n",
+                "    if (!unref_locked(d, &wakes))\n        np_poller_ref(p);\n"
+                "    np_unlock(p, &wakes);\n    np_poller_unref(p);\n",
+                "    np_unref_locked(d, &wakes);\n    np_unlock(p, &wakes);\n",
             ),
         ),
     ),
