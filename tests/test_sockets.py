@@ -79,15 +79,15 @@ def test_a_send_waits_for_room(stage: Stage, pair: Any) -> None:
     data = os.urandom(BIG)
     sender = stage.spawn(a.sendall, data)
     stage.stays_blocked(sender, seconds=0.02)
-
-    def drain() -> bytes:
-        with io.BytesIO() as received:
-            while received.tell() < BIG:
-                received.write(b.recv(1 << 20))
-            return received.getvalue()
-
-    assert stage.spawn(drain).result() == data
+    assert stage.spawn(_all_of_it, b).result() == data
     assert sender.result() is None
+
+
+def _all_of_it(sock: Any) -> bytes:
+    with io.BytesIO() as received:
+        while received.tell() < BIG:
+            received.write(sock.recv(1 << 20))
+        return received.getvalue()
 
 
 def test_all_sizes_arrive(stage: Stage, pair: Any) -> None:
@@ -228,6 +228,29 @@ def test_datagrams_are_received_one_by_one(stage: Stage) -> None:
         stage.stays_blocked(reader2, seconds=0.01)
         b.sendto(b"four", a.getsockname())
         assert reader2.result() == (4, b.getsockname()) and buffer[:4] == b"four"
+
+
+has_no_flag = pytest.mark.skipif(
+    not hasattr(standard, "MSG_DONTWAIT"), reason="the system has no such flag"
+)
+
+
+@pytest.mark.parametrize("how", ["timeout", pytest.param("flag", marks=has_no_flag)])
+def test_who_may_not_wait_does_not_queue(stage: Stage, pair: Any, how: str) -> None:
+    a, b = pair
+    flags = getattr(standard, "MSG_DONTWAIT", 0) if how == "flag" else 0
+    data = os.urandom(BIG)
+    reader = stage.spawn(a.recv, 100)
+    writer = stage.spawn(a.sendall, data)
+    stage.stays_blocked(reader, seconds=0.02)
+    stage.stays_blocked(writer, seconds=0.02)
+    if how == "timeout":
+        a.settimeout(0)
+    stage.spawn(a.recv, 100, flags).raises(BlockingIOError)
+    stage.spawn(a.send, b"x", flags).raises(BlockingIOError)
+    assert stage.spawn(_all_of_it, b).result() == data
+    b.send(b"hello")
+    assert reader.result() == b"hello" and writer.result() is None
 
 
 def test_connections_are_made_and_accepted(stage: Stage) -> None:

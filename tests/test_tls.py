@@ -440,6 +440,21 @@ def test_without_waiting_it_asks_for_a_direction(stage: Stage, connect: Connect)
     assert reader.result()
 
 
+def test_without_waiting_it_does_not_queue(stage: Stage, connect: Connect) -> None:
+    client, server = connect(stage)
+    reader = stage.spawn(client.recv, 100)
+    writer = stage.spawn(client.sendall, bytes(BIG))
+    stage.stays_blocked(reader, seconds=0.02)
+    stage.stays_blocked(writer, seconds=0.02)
+    client.settimeout(0)
+    stage.spawn(client.recv, 1).raises(ssl.SSLWantReadError)
+    stage.spawn(client.send, b"x").raises(ssl.SSLWantWriteError)
+    stage.spawn(receive_exactly, server, BIG).result(LONG * 2)
+    writer.result()
+    server.sendall(b"hello")
+    assert reader.result() == b"hello"
+
+
 def test_a_write_that_was_cut_off_is_gone_on_with_or_refused(
     stage: Stage, connect: Connect
 ) -> None:

@@ -104,6 +104,17 @@ static int64_t limit_of(const FdObject *f)
     return f->timeout < NP_NEVER - now ? now + f->timeout : NP_NEVER;
 }
 
+static int raise_would_block(void)
+{
+#ifdef _WIN32
+    WSASetLastError(WSAEWOULDBLOCK);
+#else
+    errno = EAGAIN;
+#endif
+    raise_errno();
+    return -1;
+}
+
 /* Somebody else has the mode. */
 static int enter_queue(ext_operation *op)
 {
@@ -111,7 +122,7 @@ static int enter_queue(ext_operation *op)
     PyObject *queues = queues_of(f);
     if (!queues)
         return -1;
-    op->limit = f->timeout == 0 ? NP_NEVER : limit_of(f);
+    op->limit = limit_of(f);
     PyObject *entered =
         PyObject_CallMethod(queues, "enter", "OiL", f, op->mode, (long long)op->limit);
     if (!entered)
@@ -138,6 +149,8 @@ int ext_begin(ext_operation *op, FdObject *f, int mode, int flags)
     int rc = np_fdmutex_lock(&f->users, mode);
     if (rc == NP_CLOSED)
         return raise_closed(f);
+    if (rc == NP_BUSY && !op->waits)
+        return raise_would_block();
     Py_INCREF(f);
     if (rc == NP_BUSY && enter_queue(op) < 0) {
         Py_DECREF(f);

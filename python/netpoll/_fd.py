@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import _socket
 import errno
+import os
 import socket
 import threading
 from collections.abc import Callable
@@ -77,13 +78,14 @@ class FD:
         raises BlockingIOError.
 
         :param flags: those of the system call, MSG_*: some mean that it never waits.
-        :raises BlockingIOError: it may not wait: the timeout is 0, or the flags say so.
+        :raises BlockingIOError: it may not wait, as the timeout is 0 or the flags say so, and would
+            have to: for the kernel, or for another operation of the mode.
         :raises TimeoutError: the timeout is over.
         :raises DeadlineExceeded: the deadline of the mode has passed, even if the function would
             not have had to wait.
         :raises ClosedError: the socket is closed, or is while it waits.
         """
-        with _Operation(self, mode) as operation:
+        with _Operation(self, mode, flags) as operation:
             while True:
                 self.check(mode)
                 if self._desc is not None:
@@ -92,7 +94,7 @@ class FD:
                 try:
                     return function(*args, **kwargs)
                 except BlockingIOError:
-                    if self.timeout == 0 or flags & NEVER_WAITS:
+                    if not operation.waits:
                         raise
                 except OSError:
                     if self.closed:  # since we looked
@@ -106,13 +108,13 @@ class FD:
         :param begin: the standard `connect_ex` of the socket.
         :raises TimeoutError, DeadlineExceeded, ClosedError: as `call`.
         """
-        with _Operation(self, WRITE) as operation:
+        with _Operation(self, WRITE, 0) as operation:
             self.check(WRITE)
             if self._desc is not None:
                 with suppress(_errors.PollError):
                     self._desc.reset(WRITE)
             number = begin(address)
-            while number in _IN_PROGRESS and self.timeout != 0:
+            while number in _IN_PROGRESS and operation.waits:
                 operation.wait()
                 self.check(WRITE)
                 number = self._connected()
@@ -144,9 +146,11 @@ class FD:
         if self._deadlines[mode] != NEVER and lib.np_now() >= self._deadlines[mode]:
             raise _errors.deadline_exceeded(self.number, mode)
 
-    def _enter(self, mode: int, limit: int) -> None:
+    def _enter(self, mode: int, waits: bool, limit: int) -> None:
         rc = lib.np_fdmutex_lock(self._mutex, mode)
         if rc == BUSY:
+            if not waits:
+                raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
             rc = OK if self._queues.enter(self, mode, limit) else CLOSED
         if rc == CLOSED:
             raise _errors.closed(self.number)
@@ -255,17 +259,18 @@ class FD:
 class _Operation:
     """A `with` block in which the mode is locked."""
 
-    __slots__ = ("fd", "limit", "mode")
+    __slots__ = ("fd", "limit", "mode", "waits")
 
-    def __init__(self, fd: FD, mode: int) -> None:
+    def __init__(self, fd: FD, mode: int, flags: int) -> None:
         timeout = fd.timeout
         self.fd = fd
         self.mode = mode
+        self.waits = timeout != 0 and not flags & NEVER_WAITS
         #: When the timeout is over.
         self.limit = NEVER if not timeout else min(lib.np_now() + nanoseconds(timeout), NEVER)
 
     def __enter__(self) -> _Operation:
-        self.fd._enter(self.mode, self.limit)
+        self.fd._enter(self.mode, self.waits, self.limit)
         return self
 
     def __exit__(self, *unused: object) -> None:

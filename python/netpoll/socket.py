@@ -16,7 +16,8 @@ The same names, signatures and exceptions as in `socket`.  What is different:
   The earlier of the two wins.
 * `close`, from any thread or greenlet, ends the operations of others with ClosedError (an OSError
   with EBADF), and the number is not given back before the last of them has left.
-* Any number may call `recv` at once, or `sendall`: they are served one at a time.
+* Any number may call `recv` at once, or `sendall`: they are served one at a time.  One that may not
+  wait raises BlockingIOError if it is not its turn.
 * The file is in non-blocking mode, always, whatever `settimeout` says: `os.read` of its number
   does not wait.  `detach` gives it back as the standard class would.
 
@@ -170,7 +171,7 @@ class socket(SocketBase):  # type: ignore[no-redef]
             return self._connect(address)
         except _errors.PollError:
             raise
-        except TimeoutError:
+        except (TimeoutError, BlockingIOError):
             return errno.EWOULDBLOCK
 
     def _connect(self, address: Any) -> int:

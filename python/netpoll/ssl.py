@@ -219,7 +219,12 @@ class _Operations:
         try:
             return self._fd.call(mode, 0, function, *args)
         except BlockingIOError as error:
-            raise (error.__cause__ or error) from None
+            if error.__cause__ is not None:
+                raise error.__cause__ from None
+            # Another operation has the mode.
+            if mode == READ:
+                raise _std.SSLWantReadError(_std.SSL_ERROR_WANT_READ, str(error)) from None
+            raise _std.SSLWantWriteError(_std.SSL_ERROR_WANT_WRITE, str(error)) from None
 
     def _attempt(self, mode: int, operation: _Operation) -> tuple[int, Any]:
         """One call of OpenSSL, with the mode locked: 0 and its result, or the mode to try it in.
