@@ -10,7 +10,7 @@ import argparse
 import sys
 import time
 
-from . import machine, page, results, table
+from . import machine, page, profile, results, table
 from .harness import Outcome, compare
 from .model import Table
 from .workloads import GROUPS
@@ -127,6 +127,8 @@ def main() -> int:
     if chosen.quick:
         return 1 if failures else 0
     if chosen.only is None:
+        if not chosen.which and not profile.missing():
+            profile.take()
         page.write(facts)
     return 1 if missed or failures else 0
 

@@ -58,20 +58,15 @@ def measured(bout: Bout, target: float, spinner: Spinner | None = None) -> dict[
         elapsed, whole, cpu = timed(bout, times)
         while elapsed < target * 0.7 and whole < PATIENCE * 0.7:
             times = next_try(times, elapsed, whole, target)
-            if spinner is not None:
-                spinner.mark()
             elapsed, whole, cpu = timed(bout, times)
             done += times
         operations = times * bout.operations
-        values = {
-            "time": elapsed / operations,
-            "cpu": cpu / operations,
-            "operations": operations,
-            "all": done * bout.operations,
-        }
-        if spinner is not None:
-            values["spinner"] = spinner.share(elapsed)
-    return {name: float(value) for name, value in values.items()}
+    return {
+        "time": elapsed / operations,
+        "cpu": cpu / operations,
+        "operations": float(operations),
+        "all": float(done * bout.operations),
+    }
 
 
 def timed(bout: Bout, times: int) -> tuple[float, float, float]:

@@ -116,7 +116,6 @@ def with_and_without(
             metric: without[metric],
             "beside": beside[metric],
             "kept": 1 / kept if metric == "rate" else kept,
-            "spinner": beside.get("spinner", float("nan")),
         }
 
     return both

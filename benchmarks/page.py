@@ -121,4 +121,6 @@ def what_is_left() -> str:
     text = LEFT.read_text() if LEFT.exists() else ""
     if PROFILE.exists():
         text += "\n```\n" + PROFILE.read_text().rstrip() + "\n```\n"
+    else:
+        text += "\n(It was not run: it needs perf and strace.)\n"
     return text

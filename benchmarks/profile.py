@@ -143,11 +143,25 @@ def described(name: str, subject: Subject) -> Iterator[str]:
     yield ""
 
 
+def missing() -> list[str]:
+    """What has to be installed first."""
+    tools = {"perf": "linux-perf", "strace": "strace"}
+    return [
+        f"{tool} is missing: install it (Debian: {package})"
+        for tool, package in tools.items()
+        if shutil.which(tool) is None
+    ]
+
+
 def main() -> None:
     argparse.ArgumentParser(prog="benchmarks.profile", description=__doc__).parse_args()
-    for tool, package in ("perf", "linux-perf"), ("strace", "strace"):
-        if shutil.which(tool) is None:
-            raise SystemExit(f"{tool} is missing: install it (Debian: {package})")
+    if complaints := missing():
+        raise SystemExit("\n".join(complaints))
+    take()
+
+
+def take() -> None:
+    """Print it, and keep it for the page."""
     lines = []
     for name, subject in SUBJECTS.items():
         for line in described(name, subject):

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import os
 import threading
-from time import perf_counter
 from types import TracebackType
 
 CHUNK = 1000
 
 
 class Spinner:
-    """A thread that computes in pure Python and counts how far it got.
+    """A thread that computes in pure Python.
 
     It takes the last core of the process, and the thread that makes it the first: left to the
     kernel, they share a core in one run and not in the next. If they do, whoever gives up the
@@ -20,42 +19,20 @@ class Spinner:
     """
 
     def __init__(self) -> None:
-        self._count = 0
         self._stop = False
-        self._at_mark = 0
-        self._alone = self._speed_alone()
         self._core = max(os.sched_getaffinity(0))
         self._thread = threading.Thread(target=self._spin, daemon=True)
         os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
 
-    def _speed_alone(self) -> float:
-        start = perf_counter()
-        while (elapsed := perf_counter() - start) < 0.05:
-            self._chunk()
-        return self._count / elapsed
-
-    def _chunk(self) -> None:
-        number = 0
-        while number < CHUNK:
-            number += 1
-        self._count += 1
-
     def _spin(self) -> None:
         os.sched_setaffinity(0, {self._core})  # of this thread
         while not self._stop:
-            self._chunk()
+            number = 0
+            while number < CHUNK:
+                number += 1
 
     def start(self) -> None:
         self._thread.start()
-        self.mark()
-
-    def mark(self) -> None:
-        """From here on its progress counts."""
-        self._at_mark = self._count
-
-    def share(self, elapsed: float) -> float:
-        """The share of its own speed that it had since the mark."""
-        return (self._count - self._at_mark) / elapsed / self._alone
 
     def __enter__(self) -> Spinner:
         self.start()

@@ -1,9 +1,8 @@
 """The same workloads beside one CPU-bound Python thread of the same process, and what it leaves.
 
-A thread that computes and one that waits share one interpreter lock: each can have half at most,
-and the last column tells what the computing thread kept of its own. They have a core each, as on a
-machine with cores to spare; on a single one the kernel takes turns between them, in tables that say
-so. Servers share theirs with it, as the load has the other one.
+A thread that computes and one that waits share one interpreter lock: each can have half at most.
+They have a core each, as on a machine with cores to spare; on a single one the kernel takes turns
+between them, in tables that say so. Servers share theirs with it, as the load has the other one.
 """
 
 from __future__ import annotations
@@ -15,8 +14,7 @@ from benchmarks.table import percent, rate, seconds
 from benchmarks.workloads import contestants
 
 KEPT = Column("kept", "speed kept", percent, lower_is_better=False)
-OTHER = Column("spinner", "kept by the other thread", percent, lower_is_better=False)
-TIMES = (Column("beside", "beside it", seconds), Column("time", "alone", seconds), KEPT, OTHER)
+TIMES = (Column("beside", "beside it", seconds), Column("time", "alone", seconds), KEPT)
 RATES = (
     Column("beside", "beside it", rate, lower_is_better=False),
     Column("rate", "alone", rate, lower_is_better=False),
