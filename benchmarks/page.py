@@ -21,9 +21,10 @@ HEAD = """# Benchmarks
 <!-- Made by `make bench`; edit benchmarks/ instead. -->
 
 `make bench` runs netpoll and its rivals in turns, in one run, and writes this page; a table that is
-run again by itself takes its place here. In every round each subject of a table runs once, in a process of its own, and the order changes from round to round. A
-subject repeats its work until it takes long enough to be measured, and checks that it did what was
-asked: every byte bounced is counted, every echo compared. Figures are medians of the rounds.
+run again by itself takes its place here. In every round each subject of a table runs once, in a
+process of its own, and the order changes from round to round. A subject repeats its work until it
+takes long enough to be measured, and checks that it did what was asked: every byte bounced is
+counted, every echo compared. Figures are medians of the rounds.
 "netpoll is better by" is the median of the rounds' ratios, with the smallest and the largest in
 brackets: above 1, netpoll is the better. What fails is shown as failed.
 
