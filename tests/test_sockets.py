@@ -230,12 +230,12 @@ def test_datagrams_are_received_one_by_one(stage: Stage) -> None:
         assert reader2.result() == (4, b.getsockname()) and buffer[:4] == b"four"
 
 
-has_no_flag = pytest.mark.skipif(
+needs_dontwait = pytest.mark.skipif(
     not hasattr(standard, "MSG_DONTWAIT"), reason="the system has no such flag"
 )
 
 
-@pytest.mark.parametrize("how", ["timeout", pytest.param("flag", marks=has_no_flag)])
+@pytest.mark.parametrize("how", ["timeout", pytest.param("flag", marks=needs_dontwait)])
 def test_who_may_not_wait_does_not_queue(stage: Stage, pair: Any, how: str) -> None:
     a, b = pair
     flags = getattr(standard, "MSG_DONTWAIT", 0) if how == "flag" else 0

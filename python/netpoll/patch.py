@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any
 import netpoll
 from netpoll import READ, DeadlineExceeded, _hooks
 from netpoll import socket as _socket
-from netpoll._parking import gate
+from netpoll._parking import pause
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -90,7 +90,7 @@ class Selector(selectors.DefaultSelector):
         while not (ready := super().select(0)):
             if until is not None and time.monotonic() >= until:
                 break
-            gate().wait(_LOOK)
+            pause(_LOOK)
         return ready
 
 

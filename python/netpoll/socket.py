@@ -45,7 +45,7 @@ from typing import TYPE_CHECKING, Any
 from netpoll import _engine, _errors, _hooks
 from netpoll._api import WRITE
 from netpoll._borrowed import borrowed
-from netpoll._parking import gate
+from netpoll._parking import pause
 
 if TYPE_CHECKING or _engine.PURE_SOCKETS:
     from netpoll._fd import FD
@@ -190,7 +190,7 @@ class socket(SocketBase):  # type: ignore[no-redef]
         while (number := connect()) == errno.EAGAIN:
             if until is not None and time.monotonic() >= until:
                 raise TimeoutError("timed out")
-            gate().wait(_RETRY)
+            pause(_RETRY)
         return number
 
     # Files.
