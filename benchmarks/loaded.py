@@ -12,6 +12,7 @@ import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from . import build
 from .harness import SubjectFailed, last_words, line_of, start, tied, values_in
@@ -35,7 +36,7 @@ def served(subject: Subject, beside: bool) -> Iterator[Load]:
         watchdog.cancel()
         if not answer:
             raise SubjectFailed(last_words(server, server.communicate()[1]))
-        yield functools.partial(load, int(values_in(answer)["port"]))
+        yield functools.partial(load, server.pid, int(values_in(answer)["port"]))
     except LoadFailed as failure:
         server.kill()
         complaint = server.communicate()[1].strip().splitlines()
@@ -50,8 +51,20 @@ class LoadFailed(Exception):
     """The load did not come to its end."""
 
 
-def load(port: int, size: int, seconds: float, mode: str, rate: float | None = None) -> Values:
-    """:raises LoadFailed: a connection was lost, an echo was wrong or never came."""
+def cpu_seconds(pid: int) -> float:
+    """What a process has had of the processors."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    user, system = fields[11:13]  # 14 and 15, counted from 1, in proc(5)
+    return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
+
+
+def load(
+    server: int, port: int, size: int, seconds: float, mode: str, *, rate: float | None = None
+) -> Values:
+    """What the load measures, and how much of a core the server took meanwhile.
+
+    :raises LoadFailed: a connection was lost, an echo was wrong or never came.
+    """
     command = [
         str(build.c_program("load")),
         str(port),
@@ -62,6 +75,7 @@ def load(port: int, size: int, seconds: float, mode: str, rate: float | None = N
     ]
     if rate is not None:
         command.append(str(rate))
+    before = cpu_seconds(server)
     try:
         with tied([max(os.sched_getaffinity(0))]):
             done = subprocess.run(
@@ -71,17 +85,24 @@ def load(port: int, size: int, seconds: float, mode: str, rate: float | None = N
         raise LoadFailed(f"load hung for {LOAD_LIMIT:g} s") from None
     if done.returncode != 0:
         raise LoadFailed(f"load: {done.stderr.strip() or done.returncode}")
-    return values_in(done.stdout)
+    values = values_in(done.stdout)
+    return values | {"server": (cpu_seconds(server) - before) / values["took"]}
 
 
-def echo(size: int) -> Callable[[Subject, float], Values]:
-    """A measure: the peak, then the latencies at half of it, from the same server."""
+def echo(size: int, common: float) -> Callable[[Subject, float], Values]:
+    """A measure: the peak, then the latencies at half of it and at a rate that is the same for all,
+    from the same server."""
 
     def measure(subject: Subject, target: float) -> Values:
         with served(subject, False) as load:
             peak = load(size, 3 * target, "peak")
-            half = load(size, 5 * target, "open", peak["rate"] / 2)
-        return peak | {f"half {name}": value for name, value in half.items()}
+            half = load(size, 5 * target, "open", rate=peak["rate"] / 2)
+            same = load(size, 3 * target, "open", rate=common)
+        return (
+            peak
+            | {f"half {name}": value for name, value in half.items()}
+            | {f"same {name}": value for name, value in same.items()}
+        )
 
     return measure
 

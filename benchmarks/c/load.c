@@ -13,11 +13,14 @@
  * it could be sent: a server that stops for a while pays for everything that was due meanwhile (no
  * coordinated omission).
  *
- * What comes back is compared, byte for byte, with what was sent.  The first fifth of the time is
- * the warm-up.  Prints one line of JSON: the messages a second, percentiles of the latency in
- * seconds, and how much of a core the load itself took.  "usual p99" is the median of the 99th
- * percentiles of each tenth of a second: a virtual machine that is stopped for some milliseconds,
- * as happens to every server, spoils a few of those and not the median.
+ * What comes back is compared, byte for byte, with what was sent.  Of large messages that would
+ * make the load the limit: every SAMPLE-th of a connection is compared, of the others the bytes are
+ * counted and the kernel drops them without a copy (MSG_TRUNC); and they are sent from a file in
+ * memory, whose pages the kernel sends as they are.  The first fifth of the time is the warm-up.
+ * Prints one line of JSON: the messages a second, percentiles of the latency in seconds, and how
+ * much of a core the load itself took.  "usual p99" is the median of the 99th percentiles of each
+ * tenth of a second: a virtual machine that is stopped for some milliseconds, as happens to every
+ * server, spoils a few of those and not the median.
  */
 #include "rounds.h"
 
@@ -26,16 +29,19 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/epoll.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/sendfile.h>
 
 enum { BATCH = 64, ROOM = 1 << 18, SOURCES = 200 };
+enum { SAMPLED = 4096, SAMPLE = 8, FROM_FILE = 16384 }; /* from which size on; of how many one */
 
 typedef struct connection {
     int fd;
-    bool connecting;
     size_t to_send;  /* bytes that are due and not sent yet */
     size_t sent;     /* of the message that is being sent */
     size_t received; /* of the message that is coming */
+    unsigned come;   /* messages, so far */
     double *due;     /* when the messages were due that are on their way: a ring */
     size_t head, waiting, space;
 } connection;
@@ -45,6 +51,7 @@ static int epfd;
 static struct sockaddr_in server;
 static size_t message;
 static char *pattern, *room;
+static int file; /* with the pattern */
 static connection *all;
 static int connections;
 
@@ -130,14 +137,15 @@ static double usual_p99(void)
     return (double)each[windows / 2];
 }
 
-static void report(double load)
+static void report(double load, double took)
 {
     double usual = usual_p99();
     qsort(samples, recorded, sizeof *samples, by_latency);
     printf("{\"rate\": %.6g, \"p50\": %.6g, \"p99\": %.6g, \"p999\": %.6g, "
-           "\"usual p99\": %.6g, \"load\": %.4g}\n",
+           "\"usual p99\": %.6g, \"load\": %.4g, \"took\": %.6g}\n",
            (double)recorded / (end - begin), percentile(samples, recorded, 0.5),
-           percentile(samples, recorded, 0.99), percentile(samples, recorded, 0.999), usual, load);
+           percentile(samples, recorded, 0.99), percentile(samples, recorded, 0.999), usual, load,
+           took);
 }
 
 /* --- one connection -----------------------------------------------------------------------------
@@ -166,13 +174,25 @@ static double pop_due(connection *c)
     return when;
 }
 
+static size_t smaller(size_t a, size_t b)
+{
+    return a < b ? a : b;
+}
+
+static ssize_t send_part(const connection *c)
+{
+    size_t part = smaller(message - c->sent, c->to_send);
+    off_t from = (off_t)c->sent;
+    return message >= FROM_FILE ? sendfile(c->fd, file, &from, part)
+                                : write(c->fd, pattern + c->sent, part);
+}
+
 static void send_due(connection *c)
 {
-    while (c->to_send > 0 && !c->connecting) {
-        size_t part = message - c->sent;
-        ssize_t n = write(c->fd, pattern + c->sent, part < c->to_send ? part : c->to_send);
+    while (c->to_send > 0) {
+        ssize_t n = send_part(c);
         if (n < 0 && errno == EAGAIN)
-            return; /* an edge will tell */
+            return; /* an edge will tell, also that the connection stands */
         CHECK(n > 0);
         c->to_send -= (size_t)n;
         c->sent = (c->sent + (size_t)n) % message;
@@ -196,11 +216,11 @@ static void begin_connection(connection *c)
     struct sockaddr_in from = {.sin_family = AF_INET};
     from.sin_addr.s_addr = htonl(INADDR_LOOPBACK + 1 + source++ % SOURCES);
     CHECK((c->fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)) >= 0);
-    CHECK(setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) == 0);
+    if (mode != CHURN) /* where one message goes out, nothing is held back */
+        CHECK(setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) == 0);
     CHECK(setsockopt(c->fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof on) == 0);
     CHECK(bind(c->fd, (struct sockaddr *)&from, sizeof from) == 0);
-    c->connecting = connect(c->fd, (struct sockaddr *)&server, sizeof server) < 0;
-    CHECK(!c->connecting || errno == EINPROGRESS);
+    CHECK(connect(c->fd, (struct sockaddr *)&server, sizeof server) == 0 || errno == EINPROGRESS);
     c->to_send = c->sent = c->received = 0;
     struct epoll_event event = {.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, .data.ptr = c};
     CHECK(epoll_ctl(epfd, EPOLL_CTL_ADD, c->fd, &event) == 0);
@@ -221,27 +241,35 @@ static void arrived(connection *c)
         ask(c, now);
 }
 
+/* Of what was read into the room, or only counted. */
+static void check(connection *c, size_t n, bool compare)
+{
+    for (size_t done = 0; done < n;) {
+        size_t part = smaller(message - c->received, n - done);
+        CHECK(!compare || memcmp(room + done, pattern + c->received, part) == 0);
+        done += part;
+        c->received += part;
+        if (c->received == message) {
+            c->received = 0;
+            c->come++;
+            CHECK(mode != CHURN || done == n);
+            arrived(c);
+        }
+    }
+}
+
 static void receive(connection *c)
 {
     int fd = c->fd;
     while (c->fd == fd) {
-        ssize_t n = read(fd, room, ROOM);
+        bool sampled = message >= SAMPLED, compare = !sampled || c->come % SAMPLE == 0;
+        size_t most = sampled ? message - c->received : ROOM;
+        ssize_t n = recv(fd, room, most, compare ? 0 : MSG_TRUNC);
         if (n < 0 && errno == EAGAIN)
             return;
         CHECK(n > 0); /* or the server has hung up */
-        for (size_t done = 0; done < (size_t)n;) {
-            size_t part = message - c->received, rest = (size_t)n - done;
-            part = part < rest ? part : rest;
-            CHECK(memcmp(room + done, pattern + c->received, part) == 0);
-            done += part;
-            c->received += part;
-            if (c->received == message) {
-                c->received = 0;
-                CHECK(mode != CHURN || done == (size_t)n);
-                arrived(c);
-            }
-        }
-        if (n < ROOM)
+        check(c, (size_t)n, compare);
+        if ((size_t)n < most)
             return; /* what comes later is a new edge */
     }
 }
@@ -257,14 +285,6 @@ static void look(double wait)
     CHECK(n >= 0);
     for (int i = 0; i < n; i++) {
         connection *c = events[i].data.ptr;
-        if (c->connecting && (events[i].events & (EPOLLOUT | EPOLLERR)) != 0) {
-            int error;
-            socklen_t size = sizeof error;
-            CHECK(getsockopt(c->fd, SOL_SOCKET, SO_ERROR, &error, &size) == 0);
-            errno = error;
-            CHECK(error == 0);
-            c->connecting = false;
-        }
         if (events[i].events & EPOLLOUT)
             send_due(c);
         if (events[i].events & (EPOLLIN | EPOLLRDHUP))
@@ -315,7 +335,9 @@ int main(int argc, char **argv)
     pattern = allocate(message, 1);
     for (size_t i = 0; i < message; i++)
         pattern[i] = (char)(lrand48() >> 8);
-    room = allocate(ROOM, 1);
+    room = allocate(message > ROOM ? message : ROOM, 1);
+    CHECK((file = memfd_create("pattern", MFD_CLOEXEC)) >= 0);
+    CHECK(write(file, pattern, message) == (ssize_t)message);
     all = allocate((size_t)connections, sizeof *all);
     epfd = epoll_create1(EPOLL_CLOEXEC);
     for (int i = 0; i < connections; i++)
@@ -329,9 +351,9 @@ int main(int argc, char **argv)
         drive_open(atof(argv[6]));
     else
         drive_closed();
-    cpu = (cpu_seconds() - cpu) / (seconds() - start);
+    double took = seconds() - start;
     CHECK(recorded > 0);
-    report(cpu);
+    report((cpu_seconds() - cpu) / took, took);
     fflush(stdout);
     _exit(0); /* the server may still be writing */
 }

@@ -246,6 +246,7 @@ async def echo_stream(reader: asyncio.StreamReader, writer: asyncio.StreamWriter
         while data := await reader.read(65536):
             writer.write(data)
             await writer.drain()
+            del data  # its place is free for the next
     writer.close()
 
 

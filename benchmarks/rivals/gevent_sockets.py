@@ -134,6 +134,7 @@ def echo() -> Server:
             with suppress(OSError):
                 while data := recv(65536):
                     sendall(data)
+                    del data  # its place is free for the next
 
     server = StreamServer(adopt(listener.dup()), serve_one)
     return Server(listener, server.serve_forever)

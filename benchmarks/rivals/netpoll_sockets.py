@@ -119,6 +119,7 @@ def echo() -> Server:
             with suppress(OSError):
                 while data := recv(65536):
                     sendall(data)
+                    del data  # its place is free for the next
 
     def serve() -> None:
         server = adopt(listener)

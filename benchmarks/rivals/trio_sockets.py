@@ -91,6 +91,7 @@ def echo() -> Server:
                     while sent < len(data):
                         data = data[sent:]
                         sent = await send(data)
+                    del data  # its place is free for the next
 
     async def serve() -> None:
         listener.setblocking(False)

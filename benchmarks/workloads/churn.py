@@ -16,6 +16,7 @@ TABLES = [
             Column("rate", "connections", rate, lower_is_better=False),
             Column("p50", "p50", seconds),
             Column("p99", "p99", seconds),
+            Column("server", "server's core", percent),
             Column("load", "load's core", percent),
         ),
         loaded.churn(64),
