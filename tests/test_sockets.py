@@ -440,57 +440,6 @@ def test_a_deadline_is_an_instant(stage: Stage, pair: Any) -> None:
     assert stage.spawn(a.recv, 1).result() == b"x"
 
 
-@pytest.mark.rule(4)
-def test_a_deadline_moved_under_an_operation_applies_to_it(stage: Stage, pair: Any) -> None:
-    a, b = pair
-    for before in (None, 1000.0):
-        a.set_deadline(before)
-        reader = stage.spawn(a.recv, 1)
-        stage.stays_blocked(reader, seconds=0.01)
-        a.set_read_deadline(0.01)
-        reader.raises(DeadlineExceeded)
-    a.set_read_deadline(0.3)
-    reader = stage.spawn(a.recv, 1)
-    stage.sleep(0.01)
-    a.set_read_deadline(None)
-    stage.stays_blocked(reader, seconds=0.4)
-    b.send(b"x")
-    assert reader.result() == b"x"
-
-
-def test_a_write_deadline_bounds_sends(stage: Stage, pair: Any) -> None:
-    a, _ = pair
-    a.set_write_deadline(0.05)
-    stage.spawn(a.sendall, bytes(BIG)).raises(DeadlineExceeded)
-
-
-def test_the_earlier_of_timeout_and_deadline_wins(stage: Stage, pair: Any) -> None:
-    a, b = pair
-    a.settimeout(0.03)
-    a.set_deadline(1000)
-    error = stage.spawn(a.recv, 1).raises(TimeoutError)
-    assert str(error) == "timed out"
-    a.settimeout(1000)
-    a.set_deadline(0.03)
-    stage.spawn(a.recv, 1).raises(DeadlineExceeded)
-    a.set_deadline(None)
-    reader = stage.spawn(a.recv, 1)
-    stage.stays_blocked(reader, seconds=0.01)
-    b.send(b"x")
-    assert reader.result() == b"x"
-
-
-def test_a_timeout_that_passed_does_not_bind_what_comes_later(stage: Stage, pair: Any) -> None:
-    a, b = pair
-    a.settimeout(0.02)
-    stage.spawn(a.recv, 1).raises(TimeoutError)
-    a.settimeout(None)
-    reader = stage.spawn(a.recv, 1)
-    stage.stays_blocked(reader)
-    b.send(b"x")
-    assert reader.result() == b"x"
-
-
 @pytest.mark.parametrize("bad", [-1, -0.5, float("nan")])
 def test_bad_timeouts_are_refused(pair: Any, bad: float) -> None:
     a, _ = pair
@@ -628,14 +577,6 @@ def test_close_ends_all_operations(stage: Stage, pair: Any) -> None:
         a.recv(1)
     assert caught.value.errno == errno.EBADF
     a.close()
-
-
-def test_close_from_another_thread_ends_a_greenlets_operation(stage: Stage, pair: Any) -> None:
-    a, _ = pair
-    reader = stage.spawn(a.recv, 1)
-    stage.stays_blocked(reader, seconds=0.01)
-    stage.thread(a.close).result()
-    reader.raises(ClosedError)
 
 
 @pytest.mark.rule(9)

@@ -275,41 +275,6 @@ def test_makefile_and_sendfile(stage: Stage, connect: Connect, tmp_path: Path) -
 # --- the end --------------------------------------------------------------------------------------
 
 
-def test_close_ends_a_receive(stage: Stage, connect: Connect) -> None:
-    client, _ = connect(stage)
-    reader = stage.spawn(client.recv, 1)
-    stage.stays_blocked(reader)
-    client.close()
-    reader.raises(ClosedError)
-
-
-def test_close_ends_a_send(stage: Stage, connect: Connect) -> None:
-    client, _ = connect(stage)
-    writer = stage.spawn(client.sendall, bytes(BIG))
-    stage.stays_blocked(writer)
-    client.close()
-    writer.raises(ClosedError)
-
-
-def test_close_by_another_thread_ends_all_that_queue(stage: Stage, connect: Connect) -> None:
-    client, _ = connect(stage)
-    readers = [stage.spawn(client.recv, 1) for _ in range(4)]
-    stage.stays_blocked(*readers)
-    stage.thread(client.close).result()
-    for reader in readers:
-        reader.raises(ClosedError)
-
-
-def test_close_ends_a_handshake(stage: Stage, plain: Any, client_context: Any) -> None:
-    sock = client_context.wrap_socket(
-        plain[0], server_hostname="localhost", do_handshake_on_connect=False
-    )
-    shaking = stage.spawn(sock.do_handshake)
-    stage.stays_blocked(shaking)
-    sock.close()
-    shaking.raises(ClosedError)
-
-
 def test_unwrap_gives_the_plain_connection_back(stage: Stage, connect: Connect) -> None:
     """And what was sent right after the last record is not lost in a buffer."""
     client, server = connect(stage)
@@ -385,38 +350,6 @@ def test_a_read_deadline_and_then_it_works_again(stage: Stage, connect: Connect)
     client.set_read_deadline(None)
     server.sendall(b"y")
     assert client.recv(1) == b"y"
-
-
-def test_a_deadline_moved_under_a_reader_applies(stage: Stage, connect: Connect) -> None:
-    client, _ = connect(stage)
-    client.set_read_deadline(1000)
-    reader = stage.spawn(client.recv, 1)
-    stage.stays_blocked(reader)
-    client.set_read_deadline(0.01)
-    reader.raises(DeadlineExceeded)
-
-
-def test_a_timeout_is_counted_for_each_operation(stage: Stage, connect: Connect) -> None:
-    client, server = connect(stage)
-    client.settimeout(0.05)
-    with never_early(0.05):
-        stage.spawn(client.recv, 1).raises(TimeoutError)
-    server.sendall(b"y")
-    assert client.recv(1) == b"y"
-
-
-def test_a_handshake_is_bound_by_timeout_and_deadline(
-    stage: Stage, plain: Any, client_context: Any
-) -> None:
-    sock = client_context.wrap_socket(
-        plain[0], server_hostname="localhost", do_handshake_on_connect=False
-    )
-    with sock:
-        sock.settimeout(0.03)
-        stage.spawn(sock.do_handshake).raises(TimeoutError)
-        sock.settimeout(None)
-        sock.set_deadline(0.03)
-        stage.spawn(sock.do_handshake).raises(DeadlineExceeded)
 
 
 def test_the_deadlines_of_the_plain_socket_bind_the_handshake(
