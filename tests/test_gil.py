@@ -5,9 +5,11 @@ from __future__ import annotations
 import platform
 import socket
 import sys
+import sysconfig
 import threading
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -134,6 +136,67 @@ def test_an_operation_of_a_socket_that_need_not_wait_keeps_it(
         for _ in range(200):
             operation(a, b)
         assert time.monotonic() - start < 4
+
+
+LARGE = 256 * 1024  # as in python/ext/socket_ops.c
+keeps_it = pytest.mark.skipif(
+    _engine.PURE_SOCKETS, reason="the standard class's methods let go, whatever the size"
+)
+
+
+@pytest.fixture
+def patience() -> Iterator[None]:
+    """Who wants the GIL asks nobody for it: it has to be given back."""
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1000)
+    yield
+    sys.setswitchinterval(interval)
+
+
+def somebody_ran(call: Callable[[], object], limit: float) -> bool:
+    """Did a thread that wants the GIL get it while this one made nothing but the call?"""
+    gate = threading.Lock()
+    gate.acquire()
+    ran: list[None] = []
+
+    def want() -> None:
+        with gate:
+            ran.append(None)
+
+    thread = threading.Thread(target=want)
+    thread.start()
+    end = time.monotonic() + limit
+    gate.release()  # from here on it wants the GIL, and this thread has it
+    while not ran and time.monotonic() < end:
+        call()
+    result = bool(ran)
+    thread.join(LONG)
+    return result
+
+
+@pytest.mark.skipif(platform.python_implementation() != "CPython", reason="PyPy counts bytecodes")
+@pytest.mark.skipif(
+    bool(sysconfig.get_config_var("Py_GIL_DISABLED")), reason="there may be no GIL to give back"
+)
+@pytest.mark.parametrize(
+    ("size", "gives_back"),
+    [
+        pytest.param(16, False, marks=keeps_it),
+        pytest.param(LARGE - 1, False, marks=keeps_it),
+        (LARGE, True),
+        (1 << 20, True),
+    ],
+)
+def test_a_receive_gives_it_back_for_a_large_copy_only(
+    patience: None, stage: Stage, size: int, gives_back: bool
+) -> None:
+    a, b = netpoll_socket.socketpair()
+    with a, b:
+        b.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
+        b.setblocking(False)
+        assert b.send(bytes(1 << 20)) > 16
+        look = partial(a.recv, size, socket.MSG_PEEK)  # which leaves the data for the next one
+        assert somebody_ran(look, LONG if gives_back else 0.3) == gives_back
 
 
 @pytest.mark.parametrize("call", ["wait", "wait_canceled", "poll(None)", "poll(seconds)"])
