@@ -6,6 +6,7 @@ import functools
 import os
 import subprocess
 import sys
+import sysconfig
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -35,7 +36,17 @@ def c_library(name: str) -> Path:
 
     :raises BuildFailed: it does not compile.
     """
-    return _compile_c(name, ["-shared", "-fPIC"])
+    return _compile_c(name, ["-shared", "-fPIC", "-ldl"])
+
+
+@functools.cache
+def c_extension(name: str) -> Path:
+    """The extension module made of `benchmarks/c/<name>.c`, which may use greenlet's header.
+
+    :raises BuildFailed: it does not compile.
+    """
+    places = [sysconfig.get_path("include"), sysconfig.get_path("platlib")]
+    return _compile_c(name, ["-shared", "-fPIC", *(f"-I{place}" for place in places)])
 
 
 @functools.cache

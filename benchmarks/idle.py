@@ -10,6 +10,11 @@ IMAGINARY = 1 << 24
 """From here on there are as many descriptors as one likes, with `c/imaginary.c` preloaded."""
 
 
+def imaginary_numbers(count: int) -> range:
+    """So many descriptors that the kernel does not know."""
+    return range(IMAGINARY, IMAGINARY + count)
+
+
 def idle_ends(count: int) -> list[socket.socket]:
     """So many real sockets, non-blocking, on which nothing ever comes."""
     ends = [end for _ in range(count // 2) for end in socket.socketpair()]

@@ -44,6 +44,7 @@ ABOUT = {
     "deadlines": "Deadlines",
     "idle": "Idle descriptors, and memory",
     "threads": "Threads",
+    "turns": "A turn of the hub",
     "registration": "Opening, closing, asking",
     "selector": "Selectors",
     "core": "The core without Python",

@@ -19,6 +19,7 @@ from time import perf_counter
 Pair = tuple[socket.socket, socket.socket]
 
 ROOM = 4096
+TURNS = 1000  # all tasks together take so many at a time, where they only take turns
 RESET_ON_CLOSE = struct.pack(
     "ii", 1, 0
 )  # so that ten thousand connections leave no TIME_WAIT behind

@@ -10,10 +10,15 @@ static int epfd;
 static int *ends;
 static int count;
 
-static void register_end(int end)
+static void register_fd(int fd, int end)
 {
     struct epoll_event event = {.events = EDGES, .data.u32 = (unsigned)end};
-    CHECK(epoll_ctl(epfd, EPOLL_CTL_ADD, ends[end], &event) == 0);
+    CHECK(epoll_ctl(epfd, EPOLL_CTL_ADD, fd, &event) == 0);
+}
+
+static void register_end(int end)
+{
+    register_fd(ends[end], end);
 }
 
 /* --- is it ready? -------------------------------------------------------------------------------
@@ -96,6 +101,16 @@ static void ping_pong_setup(char **args)
         register_end(i);
 }
 
+/* pairs, and how many imaginary descriptors (imaginary.c) are registered beside them. */
+static void ping_pong_among_setup(char **args)
+{
+    enum { IMAGINARY = 1 << 24 };
+    char kind[] = "unix", idle[] = "0", way[] = "none", *plain[] = {args[0], kind, idle, way};
+    ping_pong_setup(plain);
+    for (int i = 0; i < atoi(args[1]); i++)
+        register_fd(IMAGINARY + i, 0);
+}
+
 /* Bounce the byte until the end would block.  True: it has done its trips. */
 static int play(int end)
 {
@@ -138,6 +153,7 @@ int main(int argc, char **argv)
         {"ready", ready_setup, ready_run},
         {"open_close", open_close_setup, open_close_run},
         {"ping_pong", ping_pong_setup, ping_pong_run},
+        {"ping_pong_among", ping_pong_among_setup, ping_pong_run},
         {NULL, NULL, NULL},
     };
     return serve(argc, argv, workloads);

@@ -24,6 +24,8 @@ type bout struct {
 var bouts = map[string]func(args []string) bout{
 	"ping_pong":     pingPong,
 	"move_deadline": moveDeadline,
+	"turns":         turns,
+	"spawn":         spawn,
 }
 
 func main() {

@@ -10,8 +10,8 @@ from time import perf_counter
 from typing import Any
 
 from benchmarks.bout import Bout, Server, listening
-from benchmarks.idle import idle_ends, idle_numbers, resident_bytes
-from benchmarks.pairs import ROOM, Gate, Pair, connected_pairs, let_in, take_out
+from benchmarks.idle import idle_ends, idle_numbers, imaginary_numbers, resident_bytes
+from benchmarks.pairs import ROOM, TURNS, Gate, Pair, connected_pairs, let_in, take_out
 
 
 def new_loop(name: str) -> asyncio.AbstractEventLoop:
@@ -29,8 +29,19 @@ class Idler(asyncio.Protocol):
     """A connection on which nothing ever comes."""
 
 
+def unexpected() -> None:
+    raise RuntimeError("something came where nothing ever comes")
+
+
 def ping_pong(
-    loop: str, style: str, pairs: int, kind: str, *, idle: int = 0, deadline: bool = False
+    loop: str,
+    style: str,
+    pairs: int,
+    kind: str = "unix",
+    *,
+    idle: int = 0,
+    imaginary: int = 0,
+    deadline: bool = False,
 ) -> Bout:
     """`style`: streams, sock (sock_recv, sock_sendall), protocol; only the last has deadlines."""
     assert style == "protocol" or not deadline
@@ -38,6 +49,8 @@ def ping_pong(
     play = {"streams": streams, "sock": socks, "protocol": protocols}[style]
     for end in idle_ends(idle):
         event_loop.run_until_complete(event_loop.create_connection(Idler, sock=end))
+    for number in imaginary_numbers(imaginary):
+        event_loop.add_reader(number, unexpected)
     run = play(event_loop, connected_pairs(pairs, kind), deadline)
     return Bout(lambda trips: event_loop.run_until_complete(run(trips)), pairs)
 
@@ -295,3 +308,45 @@ async def hold(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> by
         return await reader.read(1)
     finally:
         writer.close()
+
+
+async def take(gate: Gate, turns: int) -> None:
+    sleep = asyncio.sleep
+    for _ in range(turns):
+        await sleep(0)
+    gate.done(turns)
+
+
+def turns(loop: str, tasks: int) -> Bout:
+    """Tasks that do nothing but let the others run."""
+    event_loop = new_loop(loop)
+
+    async def run(times: int) -> float:
+        gate = Gate(tasks, times * TURNS // tasks)
+        start = perf_counter()
+        await asyncio.gather(*(take(gate, times * TURNS // tasks) for _ in range(tasks)))
+        elapsed = perf_counter() - start
+        gate.check()
+        return elapsed
+
+    return Bout(lambda times: event_loop.run_until_complete(run(times)), TURNS)
+
+
+def spawn(loop: str, tasks: int) -> Bout:
+    """So many at a time are created, do next to nothing, and are awaited."""
+    event_loop = new_loop(loop)
+
+    async def work(gate: Gate) -> None:
+        gate.done(1)
+
+    async def run(times: int) -> float:
+        gate = Gate(times * tasks, 1)
+        start = perf_counter()
+        for _ in range(times):
+            for child in [event_loop.create_task(work(gate)) for _ in range(tasks)]:
+                await child
+        elapsed = perf_counter() - start
+        gate.check()
+        return elapsed
+
+    return Bout(lambda times: event_loop.run_until_complete(run(times)), tasks)

@@ -11,10 +11,16 @@ warnings.simplefilter("ignore")  # it announces that it is deprecated
 
 import eventlet  # noqa: E402
 from eventlet.greenio import GreenSocket  # noqa: E402
+from eventlet.hubs import trampoline  # noqa: E402
 
 from benchmarks.bout import Bout, Server, listening  # noqa: E402
-from benchmarks.idle import idle_ends, idle_numbers, resident_bytes  # noqa: E402
-from benchmarks.pairs import ROOM, Gate, connected_pairs, let_in, take_out  # noqa: E402
+from benchmarks.idle import (  # noqa: E402
+    idle_ends,
+    idle_numbers,
+    imaginary_numbers,
+    resident_bytes,
+)
+from benchmarks.pairs import ROOM, TURNS, Gate, connected_pairs, let_in, take_out  # noqa: E402
 
 
 def bounce(end: GreenSocket, gate: Gate, trips: int) -> None:
@@ -26,7 +32,9 @@ def bounce(end: GreenSocket, gate: Gate, trips: int) -> None:
     gate.done(trips)
 
 
-def ping_pong(pairs: int, kind: str = "unix", idle: int = 0, deadline: bool = False) -> Bout:
+def ping_pong(
+    pairs: int, kind: str = "unix", idle: int = 0, imaginary: int = 0, deadline: bool = False
+) -> Bout:
     """Two greenlets a pair. A deadline for each receive is what a timeout of the socket makes."""
     ends = [
         (GreenSocket(first), GreenSocket(second)) for first, second in connected_pairs(pairs, kind)
@@ -36,9 +44,11 @@ def ping_pong(pairs: int, kind: str = "unix", idle: int = 0, deadline: bool = Fa
             end.settimeout(60.0 if deadline else None)
     idlers = [GreenSocket(end) for end in idle_ends(idle)]
     parked = [eventlet.spawn(receive, idler) for idler in idlers]
+    parked += [
+        eventlet.spawn(trampoline, number, read=True) for number in imaginary_numbers(imaginary)
+    ]
 
     def run(trips: int) -> float:
-        assert len(parked) == idle
         gate = Gate(2 * pairs, trips)
         playing = [eventlet.spawn(bounce, end, gate, trips) for pair in ends for end in pair]
         while not gate.everybody_is_here:
@@ -50,6 +60,7 @@ def ping_pong(pairs: int, kind: str = "unix", idle: int = 0, deadline: bool = Fa
             player.wait()
         elapsed = perf_counter() - start
         gate.check()
+        assert not any(waiter.dead for waiter in parked)
         take_out([first.fileno() for first, _ in ends])
         return elapsed
 
@@ -107,3 +118,42 @@ def idle(count: int, parked: bool) -> dict[str, float]:
         eventlet.sleep(0.1)
         assert not any(waiter.dead for waiter in waiting)
     return {"bytes": (resident_bytes() - before) / count}
+
+
+def take(gate: Gate, turns: int) -> None:
+    sleep = eventlet.sleep
+    for _ in range(turns):
+        sleep(0)
+    gate.done(turns)
+
+
+def turns(tasks: int) -> Bout:
+    """Greenlets that do nothing but let the others run."""
+
+    def run(times: int) -> float:
+        gate = Gate(tasks, times * TURNS // tasks)
+        start = perf_counter()
+        playing = [eventlet.spawn(take, gate, times * TURNS // tasks) for _ in range(tasks)]
+        for player in playing:
+            player.wait()
+        elapsed = perf_counter() - start
+        gate.check()
+        return elapsed
+
+    return Bout(run, TURNS)
+
+
+def spawn(tasks: int) -> Bout:
+    """So many at a time are spawned, do next to nothing, and are waited for."""
+
+    def run(times: int) -> float:
+        gate = Gate(times * tasks, 1)
+        start = perf_counter()
+        for _ in range(times):
+            for child in [eventlet.spawn(gate.done, 1) for _ in range(tasks)]:
+                child.wait()
+        elapsed = perf_counter() - start
+        gate.check()
+        return elapsed
+
+    return Bout(run, tasks)

@@ -13,8 +13,8 @@ from gevent.server import StreamServer
 from gevent.socket import wait_read
 
 from benchmarks.bout import Bout, Server, listening
-from benchmarks.idle import idle_ends, idle_numbers, resident_bytes
-from benchmarks.pairs import ROOM, Gate, connected_pairs, let_in, take_out
+from benchmarks.idle import idle_ends, idle_numbers, imaginary_numbers, resident_bytes
+from benchmarks.pairs import ROOM, TURNS, Gate, connected_pairs, let_in, take_out
 
 
 def adopt(end: standard.socket) -> socket.socket:
@@ -59,7 +59,9 @@ def play(ends: list, spawn_player: object, gate: Gate) -> float:
     return elapsed
 
 
-def ping_pong(pairs: int, kind: str = "unix", idle: int = 0, deadline: bool = False) -> Bout:
+def ping_pong(
+    pairs: int, kind: str = "unix", idle: int = 0, imaginary: int = 0, deadline: bool = False
+) -> Bout:
     """Two greenlets a pair. A deadline for each receive is what a timeout of the socket makes."""
     ends = [(adopt(first), adopt(second)) for first, second in connected_pairs(pairs, kind)]
     if deadline:
@@ -68,6 +70,7 @@ def ping_pong(pairs: int, kind: str = "unix", idle: int = 0, deadline: bool = Fa
                 end.settimeout(60.0)
     idlers = [adopt(end) for end in idle_ends(idle)]
     parked = [gevent.spawn(idler.recv, 1) for idler in idlers]
+    parked += [gevent.spawn(wait_read, number) for number in imaginary_numbers(imaginary)]
 
     def run(trips: int) -> float:
         gate = Gate(2 * pairs, trips)
@@ -151,3 +154,40 @@ def idle(count: int, parked: bool) -> dict[str, float]:
         gevent.sleep(0.1)
         assert not any(waiter.dead for waiter in waiting)
     return {"bytes": (resident_bytes() - before) / count}
+
+
+def take(gate: Gate, turns: int) -> None:
+    sleep = gevent.sleep
+    for _ in range(turns):
+        sleep(0)
+    gate.done(turns)
+
+
+def turns(tasks: int) -> Bout:
+    """Greenlets that do nothing but let the others run."""
+
+    def run(times: int) -> float:
+        gate = Gate(tasks, times * TURNS // tasks)
+        start = perf_counter()
+        gevent.joinall([gevent.spawn(take, gate, times * TURNS // tasks) for _ in range(tasks)])
+        elapsed = perf_counter() - start
+        gate.check()
+        return elapsed
+
+    return Bout(run, TURNS)
+
+
+def spawn(tasks: int) -> Bout:
+    """So many at a time are spawned, do next to nothing, and are joined."""
+
+    def run(times: int) -> float:
+        gate = Gate(times * tasks, 1)
+        start = perf_counter()
+        for _ in range(times):
+            for child in [gevent.spawn(gate.done, 1) for _ in range(tasks)]:
+                child.join()
+        elapsed = perf_counter() - start
+        gate.check()
+        return elapsed
+
+    return Bout(run, tasks)

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import socket as standard
+from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from time import perf_counter
 
 import netpoll
-from netpoll import green, socket
+from netpoll import READ, green, socket
 
 from benchmarks.bout import Bout, Server, listening
-from benchmarks.idle import IMAGINARY, idle_ends, idle_numbers, resident_bytes
+from benchmarks.idle import idle_ends, idle_numbers, imaginary_numbers, resident_bytes
 from benchmarks.pairs import ROOM, Gate, connected_pairs, let_in, play_in_threads, take_out
 
 
@@ -42,23 +43,30 @@ def bounce_by_deadline(end: socket.socket, gate: Gate, trips: int) -> None:
 
 
 def ping_pong(
-    pairs: int, kind: str = "unix", idle: int = 0, imaginary: int = 0, deadline: bool = False
+    pairs: int,
+    kind: str = "unix",
+    *,
+    idle: int = 0,
+    imaginary: int = 0,
+    parked: bool = False,
+    deadline: bool = False,
 ) -> Bout:
     """Two greenlets a pair. `idle` more are parked in a receive of their own; `imaginary`
-    descriptors are open, each with a deadline, and nobody waits on them."""
+    descriptors are open, each with a deadline, and with a greenlet in its wait if `parked`."""
     green.get_hub()  # so that all descriptors are opened on its poller
     ends = [(adopt(first), adopt(second)) for first, second in connected_pairs(pairs, kind)]
     idlers = [adopt(end) for end in idle_ends(idle)]
-    opened = [netpoll.open(IMAGINARY + number) for number in range(imaginary)]
+    opened = [netpoll.open(number) for number in imaginary_numbers(imaginary)]
     for number, desc in enumerate(opened):
         desc.set_deadline(3600 + number / 1000)
     loop = bounce_by_deadline if deadline else bounce
-    parked: list[green.Greenlet[bytes]] = []
+    waits: list[Callable[[], object]] = [partial(idler.recv, 1) for idler in idlers]
+    waits += [partial(desc.wait, READ) for desc in opened if parked]
+    waiting: list[green.Greenlet[object]] = []
 
     def play(trips: int) -> float:
-        while len(parked) < len(idlers):
-            parked.append(green.spawn(idlers[len(parked)].recv, 1))
-        assert len(opened) == imaginary
+        if not waiting:
+            waiting.extend(map(green.spawn, waits))
         gate = Gate(2 * pairs, trips)
         playing = [green.spawn(loop, end, gate, trips) for pair in ends for end in pair]
         while not gate.everybody_is_here:
@@ -70,6 +78,7 @@ def ping_pong(
             player.join()
         elapsed = perf_counter() - start
         gate.check()
+        assert len(opened) == imaginary and not any(waiter.dead for waiter in waiting)
         take_out([first.fileno() for first, _ in ends])
         return elapsed
 

@@ -137,3 +137,22 @@ def idle(count: int) -> dict[str, float]:
     values = {"bytes": (resident_bytes() - before) / count}
     assert len(ends) == count
     return values
+
+
+def spawn(tasks: int) -> Bout:
+    """So many threads at a time are started, do next to nothing, and are joined."""
+
+    def run(times: int) -> float:
+        gate = Gate(times * tasks, 1)
+        start = perf_counter()
+        for _ in range(times):
+            children = [threading.Thread(target=gate.done, args=(1,)) for _ in range(tasks)]
+            for child in children:
+                child.start()
+            for child in children:
+                child.join()
+        elapsed = perf_counter() - start
+        gate.check()
+        return elapsed
+
+    return Bout(run, tasks)

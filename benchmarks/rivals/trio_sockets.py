@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import queue
 import socket as standard
+import threading
 from contextlib import suppress
 from time import perf_counter
 
@@ -10,8 +12,8 @@ import trio
 from trio import socket
 
 from benchmarks.bout import Bout, Server, listening
-from benchmarks.idle import idle_ends, idle_numbers, resident_bytes
-from benchmarks.pairs import ROOM, Gate, connected_pairs, let_in, take_out
+from benchmarks.idle import idle_ends, idle_numbers, imaginary_numbers, resident_bytes
+from benchmarks.pairs import ROOM, TURNS, Gate, connected_pairs, let_in, take_out
 
 
 async def bounce(end: socket.SocketType, gate: Gate, trips: int) -> None:
@@ -34,34 +36,63 @@ async def bounce_by_deadline(end: socket.SocketType, gate: Gate, trips: int) -> 
     gate.done(trips)
 
 
+Ends = list[tuple[socket.SocketType, socket.SocketType]]
+
+
+def adopted(pairs: int, kind: str = "unix") -> Ends:
+    adopt = socket.from_stdlib_socket
+    return [(adopt(first), adopt(second)) for first, second in connected_pairs(pairs, kind)]
+
+
+async def play(ends: Ends, trips: int, deadline: bool = False) -> float:
+    loop = bounce_by_deadline if deadline else bounce
+    gate = Gate(2 * len(ends), trips)
+    async with trio.open_nursery() as nursery:
+        for pair in ends:
+            for end in pair:
+                nursery.start_soon(loop, end, gate, trips)
+        while not gate.everybody_is_here:
+            await trio.sleep(0.005)
+        seconds = [second.fileno() for _, second in ends]
+        let_in(seconds)
+        start = perf_counter()
+    elapsed = perf_counter() - start
+    gate.check()
+    take_out([first.fileno() for first, _ in ends])
+    return elapsed
+
+
 def ping_pong(pairs: int, kind: str = "unix", idle: int = 0, deadline: bool = False) -> Bout:
     """Two tasks a pair. A deadline is a cancel scope's, moved."""
-    adopt = socket.from_stdlib_socket
-    ends = [(adopt(first), adopt(second)) for first, second in connected_pairs(pairs, kind)]
-    idlers = [adopt(end) for end in idle_ends(idle)]
-    loop = bounce_by_deadline if deadline else bounce
+    ends = adopted(pairs, kind)
+    idlers = [socket.from_stdlib_socket(end) for end in idle_ends(idle)]
 
     async def run(trips: int) -> float:
-        gate = Gate(2 * pairs, trips)
-        async with trio.open_nursery() as idle_nursery:
+        async with trio.open_nursery() as nursery:
             for end in idlers:
-                idle_nursery.start_soon(end.recv, 1)
-            async with trio.open_nursery() as nursery:
-                for pair in ends:
-                    for end in pair:
-                        nursery.start_soon(loop, end, gate, trips)
-                while not gate.everybody_is_here:
-                    await trio.sleep(0.005)
-                seconds = [second.fileno() for _, second in ends]
-                let_in(seconds)
-                start = perf_counter()
-            elapsed = perf_counter() - start
-            idle_nursery.cancel_scope.cancel()
-        gate.check()
-        take_out([first.fileno() for first, _ in ends])
+                nursery.start_soon(end.recv, 1)
+            elapsed = await play(ends, trips, deadline)
+            nursery.cancel_scope.cancel()
         return elapsed
 
     return Bout(lambda trips: trio.run(run, trips), pairs)
+
+
+def ping_pong_among(pairs: int, imaginary: int) -> Bout:
+    """The same among so many tasks, parked once: trio runs on in a thread of its own."""
+    ends = adopted(pairs)
+    running: queue.SimpleQueue[trio.lowlevel.TrioToken] = queue.SimpleQueue()
+
+    async def run() -> None:
+        async with trio.open_nursery() as nursery:
+            for number in imaginary_numbers(imaginary):
+                nursery.start_soon(trio.lowlevel.wait_readable, number)
+            running.put(trio.lowlevel.current_trio_token())
+            await trio.sleep_forever()
+
+    threading.Thread(target=trio.run, args=(run,), daemon=True).start()
+    token = running.get()
+    return Bout(lambda trips: trio.from_thread.run(play, ends, trips, trio_token=token), pairs)
 
 
 def move_deadline(calls: int = 1000) -> Bout:
@@ -122,3 +153,46 @@ def idle(count: int, parked: bool) -> dict[str, float]:
         return value
 
     return {"bytes": trio.run(fill)}
+
+
+async def take(gate: Gate, turns: int) -> None:
+    sleep = trio.sleep
+    for _ in range(turns):
+        await sleep(0)
+    gate.done(turns)
+
+
+def turns(tasks: int) -> Bout:
+    """Tasks that do nothing but let the others run."""
+
+    async def run(times: int) -> float:
+        gate = Gate(tasks, times * TURNS // tasks)
+        start = perf_counter()
+        async with trio.open_nursery() as nursery:
+            for _ in range(tasks):
+                nursery.start_soon(take, gate, times * TURNS // tasks)
+        elapsed = perf_counter() - start
+        gate.check()
+        return elapsed
+
+    return Bout(lambda times: trio.run(run, times), TURNS)
+
+
+def spawn(tasks: int) -> Bout:
+    """A nursery of so many, that do next to nothing."""
+
+    async def work(gate: Gate) -> None:
+        gate.done(1)
+
+    async def run(times: int) -> float:
+        gate = Gate(times * tasks, 1)
+        start = perf_counter()
+        for _ in range(times):
+            async with trio.open_nursery() as nursery:
+                for _ in range(tasks):
+                    nursery.start_soon(work, gate)
+        elapsed = perf_counter() - start
+        gate.check()
+        return elapsed
+
+    return Bout(lambda times: trio.run(run, times), tasks)

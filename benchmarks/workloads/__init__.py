@@ -6,7 +6,19 @@ from collections.abc import Sequence
 
 from benchmarks.model import Table
 
-from . import beside, churn, core, deadlines, echo, idle, ping_pong, registration, selector, threads
+from . import (
+    beside,
+    churn,
+    core,
+    deadlines,
+    echo,
+    idle,
+    ping_pong,
+    registration,
+    selector,
+    threads,
+    turns,
+)
 
 GROUPS: dict[str, Sequence[Table]] = {
     "ping_pong": ping_pong.TABLES,
@@ -16,6 +28,7 @@ GROUPS: dict[str, Sequence[Table]] = {
     "deadlines": deadlines.TABLES,
     "idle": idle.TABLES,
     "threads": threads.TABLES,
+    "turns": turns.TABLES,
     "registration": registration.TABLES,
     "selector": selector.TABLES,
     "core": core.TABLES,

@@ -2,9 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from benchmarks.harness import alone
-from benchmarks.model import Arg, C, Column, Entry, Go, Limit, Python, Ratio, Table
-from benchmarks.table import seconds, size
+from benchmarks.model import (
+    Arg,
+    C,
+    Column,
+    Entry,
+    Go,
+    Limit,
+    Python,
+    Ratio,
+    Subject,
+    Table,
+    Values,
+)
+from benchmarks.table import percent, seconds, size
 from benchmarks.workloads import contestants
 
 TIME = (Column("time", "a round trip", seconds),)
@@ -28,6 +42,37 @@ def among(idle: int) -> Table:
 def imaginary(count: int) -> Entry:
     args: dict[str, Arg] = {"pairs": 100, "imaginary": count}
     return Entry(f"{count:,} idle", Python("netpoll_sockets", "ping_pong", args, PRELOAD))
+
+
+def parked(count: int) -> tuple[Entry, ...]:
+    """Whoever can be made to believe in imaginary descriptors, with a waiter on each."""
+
+    def py(rival: str, workload: str = "ping_pong", **more: Arg) -> Python:
+        return Python(rival, workload, {"pairs": 100, "imaginary": count} | more, PRELOAD)
+
+    def on_asyncio(loop: str) -> Python:
+        return py("asyncio_loop", loop=loop, style="protocol")
+
+    return (
+        Entry("netpoll", py("netpoll_sockets", parked=True)),
+        Entry(contestants.GEVENT, py("gevent_sockets")),
+        Entry("asyncio, protocol", on_asyncio("asyncio")),
+        Entry(contestants.UVLOOP, on_asyncio("uvloop")),
+        Entry("trio", py("trio_sockets", "ping_pong_among")),
+        Entry("eventlet", py("eventlet_sockets")),
+        Entry("C on epoll", C("epoll", "ping_pong_among", (100, count), PRELOAD)),
+    )
+
+
+def with_and_without_them(subject: Subject, target: float) -> Values:
+    """A measure: the pairs among the idle descriptors, and then among none."""
+    if isinstance(subject, C):
+        none: Subject = replace(subject, args=(*subject.args[:-1], 0))
+    else:
+        assert isinstance(subject, Python)
+        none = replace(subject, args={**subject.args, "imaginary": 0})
+    among, without = alone(subject, target)["time"], alone(none, target)["time"]
+    return {"time": among, "without": without, "kept": without / among}
 
 
 def memory(name: str, title: str, rows: tuple[Entry, ...], note: str) -> Table:
@@ -70,6 +115,22 @@ TABLES = [
         ),
         7,
         "The pairs are real, the kernel does not know the idle ones (benchmarks/c/imaginary.c).",
+    ),
+    Table(
+        "idle-100000",
+        "ping-pong, 100 pairs among 100,000 idle descriptors with a waiter each",
+        parked(100_000),
+        (
+            *TIME,
+            Column("without", "among none", seconds),
+            Column("kept", "speed kept", percent, lower_is_better=False),
+        ),
+        with_and_without_them,
+        note="The pairs are played as in the other tables; the kernel does not know the idle "
+        "descriptors (benchmarks/c/imaginary.c). On each of them waits a greenlet (PollDesc.wait, "
+        "wait_read, trampoline), a task (wait_readable) or a callback (add_reader). To C it is one "
+        "call that does nothing. Go is not here: it makes its system calls itself, so it cannot be "
+        "told of descriptors that are none. trio runs in a thread of its own here.",
     ),
     Table(
         "memory-descriptor",

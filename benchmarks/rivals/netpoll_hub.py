@@ -1,0 +1,63 @@
+"""netpoll's hub on its own: greenlets that only take turns, or only begin and end."""
+
+from __future__ import annotations
+
+from time import perf_counter
+from typing import Any
+
+from greenlet import getcurrent
+from netpoll import green
+
+from benchmarks.bout import Bout
+from benchmarks.pairs import TURNS, Gate
+
+
+def take(gate: Gate, turns: int) -> None:
+    sleep = green.sleep
+    for _ in range(turns):
+        sleep(0)
+    gate.done(turns)
+
+
+def take_in_queue(gate: Gate, turns: int) -> None:
+    """What `sleep` does, without the checks of its argument and against exceptions."""
+    ready = green.get_hub().ready
+    me: Any = getcurrent()
+    append, turn, waiter = ready.append, ready.turn, me._netpoll
+    for _ in range(turns):
+        append(waiter)
+        turn()
+    gate.done(turns)
+
+
+def turns(tasks: int, queue: bool = False) -> Bout:
+    """Greenlets that do nothing but let the others run, by `sleep` or by the hub's queue itself."""
+    loop = take_in_queue if queue else take
+
+    def play(times: int) -> float:
+        gate = Gate(tasks, times * TURNS // tasks)
+        start = perf_counter()
+        playing = [green.spawn(loop, gate, times * TURNS // tasks) for _ in range(tasks)]
+        for player in playing:
+            player.join()
+        elapsed = perf_counter() - start
+        gate.check()
+        return elapsed
+
+    return Bout(lambda times: green.run(play, times), TURNS)
+
+
+def spawn(tasks: int) -> Bout:
+    """So many at a time are spawned, do next to nothing, and are joined."""
+
+    def play(times: int) -> float:
+        gate = Gate(times * tasks, 1)
+        start = perf_counter()
+        for _ in range(times):
+            for child in [green.spawn(gate.done, 1) for _ in range(tasks)]:
+                child.join()
+        elapsed = perf_counter() - start
+        gate.check()
+        return elapsed
+
+    return Bout(lambda times: green.run(play, times), tasks)
