@@ -45,6 +45,8 @@ ABOUT = {
     "idle": "Idle descriptors, and memory",
     "threads": "Threads",
     "turns": "A turn of the hub",
+    "copies": "The GIL around a copy",
+    "schemes": "How a thread could wait",
     "registration": "Opening, closing, asking",
     "selector": "Selectors",
     "core": "The core without Python",
