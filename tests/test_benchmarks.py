@@ -38,6 +38,7 @@ def benchmarks(*arguments: str, **environment: str) -> subprocess.CompletedProce
     [
         ("ping-pong-unix-1", "ping-pong-tcp-1"),
         ("echo-64", "churn"),
+        ("turn-1", "spawn"),
         pytest.param(
             ("beside-ping-pong-unix-100",),
             marks=not_on_libkqueue("loses events when more than half a batch is ready"),

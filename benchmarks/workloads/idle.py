@@ -126,6 +126,7 @@ TABLES = [
             Column("kept", "speed kept", percent, lower_is_better=False),
         ),
         with_and_without_them,
+        rounds=5,
         note="The pairs are played as in the other tables; the kernel does not know the idle "
         "descriptors (benchmarks/c/imaginary.c). On each of them waits a greenlet (PollDesc.wait, "
         "wait_read, trampoline), a task (wait_readable) or a callback (add_reader). To C it is one "

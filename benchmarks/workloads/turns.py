@@ -73,6 +73,7 @@ TABLES = [
         "a task spawned and joined, 100 at a time",
         (
             *rivals("spawn", 100),
+            Entry("greenlet, begun and ended", Python("bare_greenlets", "spawn", {"tasks": 100})),
             Entry("threading.Thread", Python("standard", "spawn", {"tasks": 100})),
         ),
         (Column("time", "a task", seconds),),
