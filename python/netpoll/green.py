@@ -50,7 +50,7 @@ from collections import deque
 from collections.abc import Callable
 from functools import partial
 from operator import itemgetter
-from typing import Any, Generic, ParamSpec, Protocol, TypeVar
+from typing import Any, Generic, ParamSpec, Protocol, TypeAlias, TypeVar
 
 import greenlet
 from greenlet import GreenletExit, getcurrent
@@ -360,6 +360,8 @@ def _hidden_poller() -> Poller:
 
 # --- greenlets ------------------------------------------------------------------------------------
 
+_Task: TypeAlias = tuple[Callable[..., T], tuple[Any, ...], dict[str, Any]]
+
 
 class Greenlet(greenlet.greenlet, Generic[T]):
     """A function that runs in the hub of the thread that spawned it.  From `spawn`.
@@ -371,21 +373,36 @@ class Greenlet(greenlet.greenlet, Generic[T]):
     _error: BaseException | None = None
     _done = False
 
-    def __init__(self, hub: Hub, function: Callable[..., T], call: Callable[[], T]) -> None:
+    def __init__(
+        self, hub: Hub, function: Callable[..., T], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> None:
         super().__init__(None, hub)
         self._hub = hub
         self._name = getattr(function, "__qualname__", None) or repr(function)
-        self._call: Callable[[], T] | None = call
+        self._task: _Task[T] | None = (function, args, kwargs)
         self._netpoll = _Waiter(hub, self)
         # Lists, which cost less than a deque: mostly nothing is put there.
         self._joiners: list[_Waiter] = []
         self._collectors: list[None] = []  # one for each in get(): a count, in any thread
 
     def run(self) -> None:
-        call, self._call = self._call, None
-        assert call is not None
+        task, self._task = self._task, None
+        assert task is not None
+        function, args, kwargs = task
         try:
-            self._value = call()
+            # Unless something is starred, the interpreter calls a function without a frame of C
+            # between: what is on the C stack is copied at each switch.
+            match args if not kwargs else None:
+                case ():
+                    self._value = function()
+                case (one,):
+                    self._value = function(one)
+                case (one, two):
+                    self._value = function(one, two)
+                case (one, two, three):
+                    self._value = function(one, two, three)
+                case _:
+                    self._value = function(*args, **kwargs)
         except GreenletExit as exit:
             self._value = exit
         except BaseException as error:
@@ -468,7 +485,7 @@ class Greenlet(greenlet.greenlet, Generic[T]):
 
     def die_here(self, exc: BaseException) -> None:
         """End without having started."""
-        self._call = None
+        self._task = None
         if isinstance(exc, GreenletExit):
             self._value = exc
         else:
@@ -514,9 +531,7 @@ def spawn(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Greenl
     if not callable(function):
         raise TypeError(f"{function!r} is not callable")
     hub = get_hub()
-    # Without a partial between, less of the C stack is in use: it is copied at each switch.
-    call = partial(function, *args, **kwargs) if args or kwargs else function
-    child: Greenlet[T] = Greenlet(hub, function, call)
+    child: Greenlet[T] = Greenlet(hub, function, args, kwargs)
     hub.alive.add(child)
     hub.start_soon(child._netpoll)
     return child
