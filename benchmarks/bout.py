@@ -3,26 +3,33 @@
 from __future__ import annotations
 
 import gc
+import json
 import math
 import socket
 from collections.abc import Callable
-from contextlib import nullcontext
 from dataclasses import dataclass
-from time import perf_counter, process_time
-
-from .spinner import Spinner
+from time import perf_counter
 
 PATIENCE = 5.0  # seconds that a run may take at most, where little of it is what is measured
 
 
 @dataclass(frozen=True)
+class Took:
+    """The seconds of what was measured, and the processor's in the same time, if they are told."""
+
+    elapsed: float
+    cpu: float | None = None
+
+
+@dataclass(frozen=True)
 class Bout:
-    """Something to be done again and again: `run(n)` does it n times and returns its seconds.
+    """Something to be done again and again: `run(n)` does it n times and returns its seconds, or
+    what it `Took`.
 
     Each time is so many `operations`. It raises if the work done is not the work asked for.
     """
 
-    run: Callable[[int], float]
+    run: Callable[[int], float | Took]
     operations: int
 
 
@@ -44,7 +51,7 @@ def listening() -> socket.socket:
     return socket.create_server(("127.0.0.1", 0), backlog=4096)
 
 
-def measured(bout: Bout, target: float, spinner: Spinner | None = None) -> dict[str, float]:
+def measured(bout: Bout, target: float) -> dict[str, float]:
     """Repeat a bout until it takes about `target` seconds: an operation's seconds, how many.
 
     Where little of its time is what is measured, `PATIENCE` ends it. What ran before the last
@@ -53,30 +60,33 @@ def measured(bout: Bout, target: float, spinner: Spinner | None = None) -> dict[
     """
     gc.collect()
     gc.disable()
-    with spinner or nullcontext():
-        times = done = 1
-        elapsed, whole, cpu = timed(bout, times)
-        while elapsed < target * 0.7 and whole < PATIENCE * 0.7:
-            times = next_try(times, elapsed, whole, target)
-            elapsed, whole, cpu = timed(bout, times)
-            done += times
-        operations = times * bout.operations
-    return {
-        "time": elapsed / operations,
-        "cpu": cpu / operations,
-        "operations": float(operations),
-        "all": float(done * bout.operations),
-    }
+    times = done = 1
+    took, whole = timed(bout, times)
+    while took.elapsed < target * 0.7 and whole < PATIENCE * 0.7:
+        times = next_try(times, took.elapsed, whole, target)
+        took, whole = timed(bout, times)
+        done += times
+    return values_of(took, times * bout.operations, done * bout.operations)
 
 
-def timed(bout: Bout, times: int) -> tuple[float, float, float]:
-    """The seconds that it took, all in all too, and those of the processor."""
-    start, start_cpu = perf_counter(), process_time()
-    elapsed = bout.run(times)
-    return elapsed, perf_counter() - start, process_time() - start_cpu
+def timed(bout: Bout, times: int) -> tuple[Took, float]:
+    """What it took, and the seconds all in all."""
+    start = perf_counter()
+    took = bout.run(times)
+    return took if isinstance(took, Took) else Took(took), perf_counter() - start
 
 
 def next_try(times: int, elapsed: float, whole: float, target: float) -> int:
     """How often to do it in the hope of reaching the target; ten times as often at most."""
     more = min(10.0, 1.05 * target / max(elapsed, 1e-9), PATIENCE / max(whole, 1e-9))
     return max(times + 1, math.ceil(times * more))
+
+
+def values_of(took: Took, operations: float, everything: float) -> dict[str, float]:
+    values = {"time": took.elapsed / operations, "operations": operations, "all": everything}
+    return values if took.cpu is None else values | {"cpu": took.cpu / operations}
+
+
+def say(values: dict[str, float]) -> None:
+    """To the harness, which waits for one line."""
+    print(json.dumps(values), flush=True)

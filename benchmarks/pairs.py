@@ -9,17 +9,32 @@ from where it is taken: a byte too many or too few is an error, so all have done
 
 from __future__ import annotations
 
+import ctypes
 import os
 import socket
 import struct
+import sys
+import termios
 import threading
 from collections.abc import Callable, Sequence
-from time import perf_counter
+from time import perf_counter, process_time, sleep
+from typing import ClassVar, Protocol
+
+from .bout import Took, say, values_of
+from .spinner import Spinner
 
 Pair = tuple[socket.socket, socket.socket]
 
+
+class Numbered(Protocol):
+    """Whatever has the number of a descriptor."""
+
+    def fileno(self) -> int: ...
+
+
 ROOM = 4096
 TURNS = 1000  # all tasks together take so many at a time, where they only take turns
+LONGEST_TRIP = 15.0  # seconds that a trip of all pairs may take beside a thread that computes
 RESET_ON_CLOSE = struct.pack(
     "ii", 1, 0
 )  # so that ten thousand connections leave no TIME_WAIT behind
@@ -51,15 +66,27 @@ def tcp_pairs(count: int) -> list[Pair]:
     return pairs
 
 
-def let_in(seconds: Sequence[int]) -> None:
-    """Write a byte to each second end of a pair: the first ends become readable.
+_libc = ctypes.PyDLL(None, use_errno=True)  # keeps the interpreter's lock
+_libc.write.argtypes = (ctypes.c_int, ctypes.c_char_p, ctypes.c_size_t)
+_libc.write.restype = ctypes.c_ssize_t
+_libc.ioctl.argtypes = (ctypes.c_int, ctypes.c_ulong, ctypes.c_void_p)
 
-    Where nobody else runs meanwhile, the clock starts afterwards: each write gives up the
-    interpreter's lock, which beside a thread that computes costs a switch interval, and is nobody's
-    speed.
-    """
+
+def let_in(seconds: Sequence[int]) -> None:
+    """Write a byte to each second end of a pair: the first ends become readable. The clock starts
+    afterwards, as this is nobody's speed; the interpreter's lock is kept, so that no thread plays
+    before."""
     for fd in seconds:
-        os.write(fd, b"x")
+        if _libc.write(fd, b"x", 1) != 1:
+            raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+
+
+def bytes_in(end: Numbered) -> int:
+    """What there is to be read, with the interpreter's lock kept."""
+    count = ctypes.c_int()
+    if _libc.ioctl(end.fileno(), termios.FIONREAD, ctypes.byref(count)) != 0:
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+    return count.value
 
 
 def take_out(firsts: Sequence[int]) -> None:
@@ -74,10 +101,19 @@ def take_out(firsts: Sequence[int]) -> None:
 
 
 class Gate:
-    """Counts the players that are about to park, and the trips that they made. For threads too."""
+    """Counts the players that are about to park, and the trips that they made; for threads too.
 
-    def __init__(self, players: int, trips: int) -> None:
+    It has the clock as well. If a thread computes beside them, it does so from `start` to `stop`.
+    `queued`: an end may be done before its last byte is sent.
+    """
+
+    spinner: ClassVar[Spinner | None] = None
+
+    def __init__(self, players: int, trips: int, *, queued: bool = False) -> None:
         self._expected = [trips] * players
+        self._trips = trips
+        self._queued = queued
+        self._pairs: Sequence[tuple[Numbered, Numbered]] = ()
         self._made: list[int] = []
         self._arrived: list[None] = []
 
@@ -95,6 +131,50 @@ class Gate:
     def everybody_is_done(self) -> bool:
         return len(self._made) == len(self._expected)
 
+    def start(self, pairs: Sequence[tuple[Numbered, Numbered]]) -> None:
+        """All are parked: let the bytes in."""
+        self._pairs = pairs
+        let_in([second.fileno() for _, second in pairs])
+        if self.spinner is not None and self._trips == 1:
+            self.spinner.compute_for(LONGEST_TRIP, self.break_off)
+        elif self.spinner is not None:
+            self.spinner.compute()
+        self._start_cpu, self._start = process_time(), perf_counter()
+
+    def stop(self) -> Took:
+        """All are done.
+
+        :raises RuntimeError: the work done is not the work asked for.
+        """
+        took = self._so_far()
+        if self.spinner is not None:
+            self.spinner.rest()
+        self.check()
+        return took
+
+    def _so_far(self) -> Took:
+        return Took(perf_counter() - self._start, process_time() - self._start_cpu)
+
+    def break_off(self) -> None:
+        """A trip of all takes too long: end the process, with what those took that were made."""
+        took, made = self._so_far(), self.made_so_far()
+        if made <= 0:
+            print(f"no round trip in {took.elapsed:.1f} s", file=sys.stderr)
+            os._exit(1)
+        say(values_of(took, made, made))
+        os._exit(0)
+
+    def made_so_far(self) -> float:
+        """Round trips, where each end makes one, that is two receives and two sends.
+
+        Where its byte is tells how far a pair is: with the first end still, in hand (a quarter),
+        with the second (half). Those that came back are told by the ends that are done besides.
+        """
+        with_second = sum(bytes_in(second) for _, second in self._pairs)
+        in_hand = len(self._pairs) - with_second - sum(bytes_in(first) for first, _ in self._pairs)
+        done_besides = len(self._made) - with_second - (in_hand if self._queued else 0)
+        return in_hand / 4 + with_second / 2 + max(done_besides, 0) / 2
+
     def check(self) -> None:
         """:raises RuntimeError: the work done is not the work asked for."""
         if self._made != self._expected:
@@ -102,9 +182,9 @@ class Gate:
 
 
 def play_in_threads(
-    pairs: Sequence[Pair], cores: int | None, players: Sequence[Callable[[], None]]
-) -> float:
-    """Run each player in a thread; the seconds from letting the bytes in to the end.
+    pairs: Sequence[Pair], cores: int | None, players: Sequence[Callable[[], None]], gate: Gate
+) -> Took:
+    """Run each player in a thread, and take the time.
 
     The threads are tied to so many cores in turn, or left to the kernel. Left to it, two threads
     that wake each other share a core in one run and not in the next, and that decides more than
@@ -126,10 +206,11 @@ def play_in_threads(
     for thread in threads:
         thread.start()
     started.wait()
-    start = perf_counter()
-    let_in([second.fileno() for _, second in pairs])
+    while not gate.everybody_is_here:
+        sleep(0.005)
+    gate.start(pairs)
     for thread in threads:
         thread.join()
-    elapsed = perf_counter() - start
+    took = gate.stop()
     take_out([first.fileno() for first, _ in pairs])
-    return elapsed
+    return took

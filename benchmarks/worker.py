@@ -13,7 +13,8 @@ import os
 import sys
 import threading
 
-from .bout import Bout, Server, measured
+from .bout import Bout, Server, measured, say
+from .pairs import Gate
 from .spinner import Spinner
 
 
@@ -22,15 +23,18 @@ def main() -> None:
     threading.excepthook = end_in_failure
     age_heap()
     module = importlib.import_module(f"benchmarks.rivals.{rival}")
-    spinner = Spinner() if beside else None
+    if beside:
+        Gate.spinner = Spinner()
     subject = getattr(module, workload)(**args)
     if isinstance(subject, Server):
         say({"port": subject.port})
-        if spinner is not None:
-            spinner.start()
+        if Gate.spinner is not None:
+            Gate.spinner.compute()
         subject.serve()
     elif isinstance(subject, Bout):
-        say(measured(subject, target, spinner))
+        values = measured(subject, target)
+        assert not beside or "cpu" in values, "without a Gate nothing was beside it"
+        say(values)
     else:
         say(subject)
     os._exit(0)  # a million descriptors need no orderly farewell
@@ -43,10 +47,6 @@ def age_heap() -> None:
     that asyncio receives into: without it a fresh process of asyncio is several times as slow.
     """
     bytearray(1 << 20)
-
-
-def say(values: dict[str, float]) -> None:
-    print(json.dumps(values), flush=True)
 
 
 def end_in_failure(args: threading.ExceptHookArgs) -> None:

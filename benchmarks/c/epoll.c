@@ -131,7 +131,7 @@ static double ping_pong_run(int trips)
     int playing = count;
     for (int i = 0; i < count; i++)
         trips_left[i] = trips;
-    double start = seconds();
+    double start = start_clocks();
     for (int i = 1; i < count; i += 2)
         put_byte(ends[i]);
     while (playing > 0) {
@@ -141,7 +141,7 @@ static double ping_pong_run(int trips)
             if (events[i].events & EPOLLIN)
                 playing -= play((int)events[i].data.u32);
     }
-    double elapsed = seconds() - start;
+    double elapsed = stop_clocks(start);
     for (int i = 0; i < count; i += 2)
         CHECK(take_byte(ends[i]) && !take_byte(ends[i]));
     return elapsed;

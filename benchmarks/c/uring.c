@@ -117,7 +117,7 @@ static double ping_pong_run(int trips)
     int playing = count;
     for (int i = 0; i < count; i++)
         trips_left[i] = trips;
-    double start = seconds();
+    double start = start_clocks();
     for (int i = 0; i < count; i++) {
         prepare_receive(i);
         if (i % 2)
@@ -135,7 +135,7 @@ static double ping_pong_run(int trips)
         atomic_store(results_head, head);
     }
     enter(0); /* the last sends */
-    double elapsed = seconds() - start;
+    double elapsed = stop_clocks(start);
     for (int i = 0; i < count; i += 2)
         CHECK(take_byte(ends[i]) && !take_byte(ends[i]));
     return elapsed;

@@ -15,10 +15,27 @@ import (
 	"time"
 )
 
-// A bout does the work so many times and says how long it took; each time is so many operations.
+// A bout does the work so many times and says what that took; each time is so many operations.
 type bout struct {
-	run        func(times int) time.Duration
+	run        func(times int) took
 	operations int
+}
+
+// The seconds of what was measured, and the processor's in the same time.
+type took struct{ elapsed, cpu float64 }
+
+type clocks struct {
+	start time.Time
+	cpu   float64
+}
+
+func startClocks() clocks {
+	return clocks{cpu: cpuSeconds(), start: time.Now()}
+}
+
+func (c clocks) stop() took {
+	elapsed := time.Since(c.start).Seconds()
+	return took{elapsed, cpuSeconds() - c.cpu}
 }
 
 var bouts = map[string]func(args []string) bout{
@@ -45,17 +62,14 @@ func main() {
 // As measured() in bout.py.
 func measured(b bout, target float64) map[string]float64 {
 	times := 1
-	cpu := cpuSeconds()
-	elapsed := b.run(times).Seconds()
-	for elapsed < target*0.7 {
-		more := min(10, 1.05*target/max(elapsed, 1e-9))
+	t := b.run(times)
+	for t.elapsed < target*0.7 {
+		more := min(10, 1.05*target/max(t.elapsed, 1e-9))
 		times = max(times+1, int(float64(times)*more)+1)
-		cpu = cpuSeconds()
-		elapsed = b.run(times).Seconds()
+		t = b.run(times)
 	}
-	cpu = cpuSeconds() - cpu
 	operations := float64(times * b.operations)
-	return map[string]float64{"time": elapsed / operations, "cpu": cpu / operations, "operations": operations}
+	return map[string]float64{"time": t.elapsed / operations, "cpu": t.cpu / operations, "operations": operations}
 }
 
 func cpuSeconds() float64 {

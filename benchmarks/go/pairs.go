@@ -60,7 +60,7 @@ func pingPong(args []string) bout {
 			go end.Read(make([]byte, 1))
 		}
 	}
-	run := func(trips int) time.Duration {
+	run := func(trips int) took {
 		var arriving, playing sync.WaitGroup
 		made := make([]int, 2*pairs)
 		bounce := func(end net.Conn, made *int) {
@@ -86,15 +86,15 @@ func pingPong(args []string) bout {
 		}
 		arriving.Wait()
 		time.Sleep(5 * time.Millisecond) // all are parked now
-		start := time.Now()
+		clocks := startClocks()
 		for _, pair := range ends {
 			_, err := pair[1].Write([]byte("x"))
 			check(err)
 		}
 		playing.Wait()
-		elapsed := time.Since(start)
+		result := clocks.stop()
 		takeOut(ends, made, trips)
-		return elapsed
+		return result
 	}
 	return bout{run, pairs}
 }

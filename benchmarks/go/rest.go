@@ -21,14 +21,14 @@ func moveDeadline(args []string) bout {
 		}
 	}
 	end := live[len(live)/2][0]
-	run := func(times int) time.Duration {
-		start := time.Now()
+	run := func(times int) took {
+		clocks := startClocks()
 		for range times * calls {
 			if err := end.SetReadDeadline(time.Now().Add(2 * time.Hour)); err != nil {
 				panic(err)
 			}
 		}
-		return time.Since(start)
+		return clocks.stop()
 	}
 	return bout{run, calls}
 }

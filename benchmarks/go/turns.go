@@ -5,14 +5,13 @@ import (
 	"runtime"
 	"sync"
 	"sync/atomic"
-	"time"
 )
 
 // turns has goroutines that do nothing but let the others run.
 func turns(args []string) bout {
 	const all = 1000 // as in pairs.py
 	tasks := number(args[0])
-	run := func(times int) time.Duration {
+	run := func(times int) took {
 		return together(tasks, times*all, func() int {
 			each := times * all / tasks
 			for range each {
@@ -27,21 +26,21 @@ func turns(args []string) bout {
 // spawn starts so many goroutines at a time, which do next to nothing, and waits for them.
 func spawn(args []string) bout {
 	tasks := number(args[0])
-	run := func(times int) time.Duration {
-		start := time.Now()
+	run := func(times int) took {
+		clocks := startClocks()
 		for range times {
 			together(tasks, tasks, func() int { return 1 })
 		}
-		return time.Since(start)
+		return clocks.stop()
 	}
 	return bout{run, tasks}
 }
 
 // together runs the work in so many goroutines; it panics if they do not do as much as is expected.
-func together(tasks, expected int, work func() int) time.Duration {
+func together(tasks, expected int, work func() int) took {
 	var working sync.WaitGroup
 	var done atomic.Int64
-	start := time.Now()
+	clocks := startClocks()
 	working.Add(tasks)
 	for range tasks {
 		go func() {
@@ -50,9 +49,9 @@ func together(tasks, expected int, work func() int) time.Duration {
 		}()
 	}
 	working.Wait()
-	elapsed := time.Since(start)
+	result := clocks.stop()
 	if done.Load() != int64(expected) {
 		panic(fmt.Sprintf("%d were done, not %d", done.Load(), expected))
 	}
-	return elapsed
+	return result
 }

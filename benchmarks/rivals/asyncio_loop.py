@@ -9,9 +9,9 @@ from contextlib import suppress
 from time import perf_counter
 from typing import Any
 
-from benchmarks.bout import Bout, Server, listening
+from benchmarks.bout import Bout, Server, Took, listening
 from benchmarks.idle import idle_ends, idle_numbers, imaginary_numbers, resident_bytes
-from benchmarks.pairs import ROOM, TURNS, Gate, Pair, connected_pairs, let_in, take_out
+from benchmarks.pairs import ROOM, TURNS, Gate, Pair, connected_pairs, take_out
 
 
 def new_loop(name: str) -> asyncio.AbstractEventLoop:
@@ -70,19 +70,16 @@ def socks(loop: asyncio.AbstractEventLoop, pairs: list[Pair], deadline: bool) ->
             await sendall(end, b"x")
         gate.done(trips)
 
-    async def run(trips: int) -> float:
+    async def run(trips: int) -> Took:
         gate = Gate(2 * len(pairs), trips)
         playing = [loop.create_task(bounce(end, gate, trips)) for pair in pairs for end in pair]
         while not gate.everybody_is_here:
             await asyncio.sleep(0.005)
-        seconds = [second.fileno() for _, second in pairs]
-        let_in(seconds)
-        start = perf_counter()
+        gate.start(pairs)
         await asyncio.gather(*playing)
-        elapsed = perf_counter() - start
-        gate.check()
+        took = gate.stop()
         take_out([first.fileno() for first, _ in pairs])
-        return elapsed
+        return took
 
     return run
 
@@ -111,22 +108,19 @@ def streams(loop: asyncio.AbstractEventLoop, pairs: list[Pair], deadline: bool) 
 
     ends = [loop.run_until_complete(wrap(pair)) for pair in pairs]
 
-    async def run(trips: int) -> float:
+    async def run(trips: int) -> Took:
         gate = Gate(2 * len(ends), trips)
         playing = [loop.create_task(bounce(end, gate, trips)) for pair in ends for end in pair]
         while not gate.everybody_is_here:
             await asyncio.sleep(0.005)
-        start = perf_counter()
-        for _, (_, writer) in ends:
-            writer.write(b"x")
+        gate.start(pairs)
         await asyncio.gather(*playing)
-        elapsed = perf_counter() - start
-        gate.check()
+        took = gate.stop()
         for (reader, _), _ in ends:
             left = await reader.read(16)
             if left != b"x":
                 raise RuntimeError(f"{left!r} was left over, not one byte")
-        return elapsed
+        return took
 
     return run
 
@@ -182,8 +176,8 @@ def protocols(loop: asyncio.AbstractEventLoop, pairs: list[Pair], deadline: bool
 
     ends = [(wrap(first), wrap(second)) for first, second in pairs]
 
-    async def run(trips: int) -> float:
-        gate = Gate(2 * len(ends), trips)
+    async def run(trips: int) -> Took:
+        gate = Gate(2 * len(ends), trips, queued=True)
         over = loop.create_future()
 
         def finished() -> None:
@@ -194,18 +188,15 @@ def protocols(loop: asyncio.AbstractEventLoop, pairs: list[Pair], deadline: bool
         for pair in ends:
             for end in pair:
                 end.begin(trips, finished)
-        start = perf_counter()
-        for _, second in ends:
-            second.write(b"x")
+        gate.start(pairs)
         await over
-        elapsed = perf_counter() - start
-        gate.check()
+        took = gate.stop()
         await asyncio.sleep(0.005)
         for first, second in ends:
             if (first.left, second.left) != (1, 0):
                 raise RuntimeError(f"{first.left} and {second.left} bytes were left over")
             first.left = 0
-        return elapsed
+        return took
 
     return run
 

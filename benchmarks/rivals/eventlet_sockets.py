@@ -13,14 +13,14 @@ import eventlet  # noqa: E402
 from eventlet.greenio import GreenSocket  # noqa: E402
 from eventlet.hubs import trampoline  # noqa: E402
 
-from benchmarks.bout import Bout, Server, listening  # noqa: E402
+from benchmarks.bout import Bout, Server, Took, listening  # noqa: E402
 from benchmarks.idle import (  # noqa: E402
     idle_ends,
     idle_numbers,
     imaginary_numbers,
     resident_bytes,
 )
-from benchmarks.pairs import ROOM, TURNS, Gate, connected_pairs, let_in, take_out  # noqa: E402
+from benchmarks.pairs import ROOM, TURNS, Gate, connected_pairs, take_out  # noqa: E402
 
 
 def bounce(end: GreenSocket, gate: Gate, trips: int) -> None:
@@ -48,21 +48,18 @@ def ping_pong(
         eventlet.spawn(trampoline, number, read=True) for number in imaginary_numbers(imaginary)
     ]
 
-    def run(trips: int) -> float:
+    def run(trips: int) -> Took:
         gate = Gate(2 * pairs, trips)
         playing = [eventlet.spawn(bounce, end, gate, trips) for pair in ends for end in pair]
         while not gate.everybody_is_here:
             eventlet.sleep(0.005)
-        seconds = [second.fileno() for _, second in ends]
-        let_in(seconds)
-        start = perf_counter()
+        gate.start(ends)
         for player in playing:
             player.wait()
-        elapsed = perf_counter() - start
-        gate.check()
+        took = gate.stop()
         assert not any(waiter.dead for waiter in parked)
         take_out([first.fileno() for first, _ in ends])
-        return elapsed
+        return took
 
     return Bout(run, pairs)
 

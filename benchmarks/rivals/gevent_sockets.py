@@ -12,7 +12,7 @@ from gevent import socket
 from gevent.server import StreamServer
 from gevent.socket import wait_read
 
-from benchmarks.bout import Bout, Server, listening
+from benchmarks.bout import Bout, Server, Took, listening
 from benchmarks.idle import idle_ends, idle_numbers, imaginary_numbers, resident_bytes
 from benchmarks.pairs import ROOM, TURNS, Gate, connected_pairs, let_in, take_out
 
@@ -45,18 +45,15 @@ def read_first(fd: int, gate: Gate, trips: int) -> None:
     gate.done(trips)
 
 
-def play(ends: list, spawn_player: object, gate: Gate) -> float:
+def play(ends: list, spawn_player: object, gate: Gate) -> Took:
     playing = [spawn_player(end, gate) for pair in ends for end in pair]
     while not gate.everybody_is_here:
         gevent.sleep(0.005)
-    seconds = [second.fileno() for _, second in ends]
-    let_in(seconds)
-    start = perf_counter()
+    gate.start(ends)
     gevent.joinall(playing)
-    elapsed = perf_counter() - start
-    gate.check()
+    took = gate.stop()
     take_out([first.fileno() for first, _ in ends])
-    return elapsed
+    return took
 
 
 def ping_pong(
@@ -72,11 +69,11 @@ def ping_pong(
     parked = [gevent.spawn(idler.recv, 1) for idler in idlers]
     parked += [gevent.spawn(wait_read, number) for number in imaginary_numbers(imaginary)]
 
-    def run(trips: int) -> float:
+    def run(trips: int) -> Took:
         gate = Gate(2 * pairs, trips)
-        elapsed = play(ends, lambda end, gate: gevent.spawn(bounce, end, gate, trips), gate)
+        took = play(ends, lambda end, gate: gevent.spawn(bounce, end, gate, trips), gate)
         assert not any(waiter.dead for waiter in parked)
-        return elapsed
+        return took
 
     return Bout(run, pairs)
 
@@ -85,7 +82,7 @@ def ping_pong_wait_read(pairs: int, kind: str = "unix") -> Bout:
     """Two greenlets a pair, on os.read, os.write and wait_read."""
     ends = connected_pairs(pairs, kind)
 
-    def run(trips: int) -> float:
+    def run(trips: int) -> Took:
         gate = Gate(2 * pairs, trips)
         return play(
             ends, lambda end, gate: gevent.spawn(read_first, end.fileno(), gate, trips), gate

@@ -9,7 +9,7 @@ from time import perf_counter
 import netpoll
 from netpoll import READ, PollDesc, Poller, green
 
-from benchmarks.bout import Bout
+from benchmarks.bout import Bout, Took
 from benchmarks.idle import IMAGINARY, resident_bytes
 from benchmarks.pairs import ROOM, Gate, connected_pairs, let_in, take_out
 
@@ -35,20 +35,17 @@ def ping_pong(pairs: int, kind: str = "unix") -> Bout:
     green.get_hub()  # so that the descriptors below are opened on its poller
     ends = [(end.fileno(), netpoll.open(end)) for pair in connected for end in pair]
 
-    def play(trips: int) -> float:
+    def play(trips: int) -> Took:
         gate = Gate(2 * pairs, trips)
         playing = [green.spawn(read_first, fd, desc, gate, trips) for fd, desc in ends]
         while not gate.everybody_is_here:
             green.sleep(0.005)
-        seconds = [second.fileno() for _, second in connected]
-        let_in(seconds)
-        start = perf_counter()
+        gate.start(connected)
         for player in playing:
             player.join()
-        elapsed = perf_counter() - start
-        gate.check()
+        took = gate.stop()
         take_out([first.fileno() for first, _ in connected])
-        return elapsed
+        return took
 
     return Bout(lambda trips: green.run(play, trips), pairs)
 

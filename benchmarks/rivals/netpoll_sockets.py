@@ -1,4 +1,4 @@
-"""netpoll.socket in greenlets, and in threads."""
+"""netpoll.socket in greenlets; in threads it is in standard.py."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from time import perf_counter
 import netpoll
 from netpoll import READ, green, socket
 
-from benchmarks.bout import Bout, Server, listening
+from benchmarks.bout import Bout, Server, Took, listening
 from benchmarks.idle import idle_ends, idle_numbers, imaginary_numbers, resident_bytes
-from benchmarks.pairs import ROOM, Gate, connected_pairs, let_in, play_in_threads, take_out
+from benchmarks.pairs import ROOM, Gate, connected_pairs, take_out
 
 
 def adopt(end: standard.socket) -> socket.socket:
@@ -64,42 +64,22 @@ def ping_pong(
     waits += [partial(desc.wait, READ) for desc in opened if parked]
     waiting: list[green.Greenlet[object]] = []
 
-    def play(trips: int) -> float:
+    def play(trips: int) -> Took:
         if not waiting:
             waiting.extend(map(green.spawn, waits))
         gate = Gate(2 * pairs, trips)
         playing = [green.spawn(loop, end, gate, trips) for pair in ends for end in pair]
         while not gate.everybody_is_here:
             green.sleep(0.005)
-        seconds = [second.fileno() for _, second in ends]
-        let_in(seconds)
-        start = perf_counter()
+        gate.start(ends)
         for player in playing:
             player.join()
-        elapsed = perf_counter() - start
-        gate.check()
+        took = gate.stop()
         assert len(opened) == imaginary and not any(waiter.dead for waiter in waiting)
         take_out([first.fileno() for first, _ in ends])
-        return elapsed
+        return took
 
     return Bout(lambda trips: green.run(play, trips), pairs)
-
-
-def ping_pong_threads(pairs: int, kind: str = "unix", cores: int | None = None) -> Bout:
-    """Two threads a pair, each operation with a timeout."""
-    ends = [(adopt(first), adopt(second)) for first, second in connected_pairs(pairs, kind)]
-    for pair in ends:
-        for end in pair:
-            end.settimeout(60.0)
-
-    def play(trips: int) -> float:
-        gate = Gate(2 * pairs, trips)
-        players = [partial(bounce, end, gate, trips) for pair in ends for end in pair]
-        elapsed = play_in_threads(ends, cores, players)
-        gate.check()
-        return elapsed
-
-    return Bout(play, pairs)
 
 
 def move_deadline(calls: int = 1000) -> Bout:

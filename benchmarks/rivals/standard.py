@@ -1,4 +1,7 @@
-"""What the standard library offers: blocking sockets with settimeout, select.poll, select.epoll."""
+"""What the standard library offers: blocking sockets with settimeout, select.poll, select.epoll.
+
+The blocking sockets are used by threads; netpoll's take their place in the same threads.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from contextlib import suppress
 from functools import partial
 from time import perf_counter
 
-from benchmarks.bout import Bout, Server, listening
+from benchmarks.bout import Bout, Server, Took, listening
 from benchmarks.idle import idle_numbers, resident_bytes
 from benchmarks.pairs import ROOM, Gate, connected_pairs, let_in, play_in_threads, take_out
 
@@ -24,31 +27,47 @@ def bounce(end: socket.socket, gate: Gate, trips: int) -> None:
 
 
 def bounce_by_deadline(end: socket.socket, gate: Gate, trips: int) -> None:
+    """By the timeout of each receive, or by netpoll's deadline."""
     gate.arrive()
-    recv, send, settimeout = end.recv, end.send, end.settimeout
+    recv, send = end.recv, end.send
+    move = getattr(end, "set_read_deadline", end.settimeout)
     for _ in range(trips):
-        settimeout(60.0)
+        move(60.0)
         recv(ROOM)
         send(b"x")
     gate.done(trips)
 
 
+def adopted(end: socket.socket, sockets: str) -> socket.socket:
+    """The same descriptor as a socket of that module: standard or netpoll."""
+    if sockets == "standard":
+        return end
+    from netpoll.socket import socket as netpoll_socket
+
+    return netpoll_socket(fileno=end.detach())
+
+
 def ping_pong_threads(
-    pairs: int, kind: str = "unix", cores: int | None = None, deadline: bool = False
+    pairs: int,
+    kind: str = "unix",
+    cores: int | None = None,
+    deadline: bool = False,
+    sockets: str = "standard",
 ) -> Bout:
-    """Two threads a pair, on blocking sockets with a timeout."""
-    ends = connected_pairs(pairs, kind)
+    """Two threads a pair, each operation with a timeout."""
+    ends = [
+        (adopted(first, sockets), adopted(second, sockets))
+        for first, second in connected_pairs(pairs, kind)
+    ]
     for pair in ends:
         for end in pair:
             end.settimeout(60.0)
     loop = bounce_by_deadline if deadline else bounce
 
-    def play(trips: int) -> float:
+    def play(trips: int) -> Took:
         gate = Gate(2 * pairs, trips)
         players = [partial(loop, end, gate, trips) for pair in ends for end in pair]
-        elapsed = play_in_threads(ends, cores, players)
-        gate.check()
-        return elapsed
+        return play_in_threads(ends, cores, players, gate)
 
     return Bout(play, pairs)
 
@@ -107,9 +126,9 @@ def register_unregister(calls: int = 1000) -> Bout:
     return Bout(do, calls)
 
 
-def echo() -> Server:
+def echo(sockets: str = "standard") -> Server:
     """A thread a connection, with a timeout."""
-    listener = listening()
+    listener = adopted(listening(), sockets)
 
     def serve_one(sock: socket.socket) -> None:
         with sock:

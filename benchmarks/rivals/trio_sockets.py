@@ -11,9 +11,9 @@ from time import perf_counter
 import trio
 from trio import socket
 
-from benchmarks.bout import Bout, Server, listening
+from benchmarks.bout import Bout, Server, Took, listening
 from benchmarks.idle import idle_ends, idle_numbers, imaginary_numbers, resident_bytes
-from benchmarks.pairs import ROOM, TURNS, Gate, connected_pairs, let_in, take_out
+from benchmarks.pairs import ROOM, TURNS, Gate, connected_pairs, take_out
 
 
 async def bounce(end: socket.SocketType, gate: Gate, trips: int) -> None:
@@ -44,7 +44,7 @@ def adopted(pairs: int, kind: str = "unix") -> Ends:
     return [(adopt(first), adopt(second)) for first, second in connected_pairs(pairs, kind)]
 
 
-async def play(ends: Ends, trips: int, deadline: bool = False) -> float:
+async def play(ends: Ends, trips: int, deadline: bool = False) -> Took:
     loop = bounce_by_deadline if deadline else bounce
     gate = Gate(2 * len(ends), trips)
     async with trio.open_nursery() as nursery:
@@ -53,13 +53,10 @@ async def play(ends: Ends, trips: int, deadline: bool = False) -> float:
                 nursery.start_soon(loop, end, gate, trips)
         while not gate.everybody_is_here:
             await trio.sleep(0.005)
-        seconds = [second.fileno() for _, second in ends]
-        let_in(seconds)
-        start = perf_counter()
-    elapsed = perf_counter() - start
-    gate.check()
+        gate.start(ends)
+    took = gate.stop()
     take_out([first.fileno() for first, _ in ends])
-    return elapsed
+    return took
 
 
 def ping_pong(pairs: int, kind: str = "unix", idle: int = 0, deadline: bool = False) -> Bout:
@@ -67,13 +64,13 @@ def ping_pong(pairs: int, kind: str = "unix", idle: int = 0, deadline: bool = Fa
     ends = adopted(pairs, kind)
     idlers = [socket.from_stdlib_socket(end) for end in idle_ends(idle)]
 
-    async def run(trips: int) -> float:
+    async def run(trips: int) -> Took:
         async with trio.open_nursery() as nursery:
             for end in idlers:
                 nursery.start_soon(end.recv, 1)
-            elapsed = await play(ends, trips, deadline)
+            took = await play(ends, trips, deadline)
             nursery.cancel_scope.cancel()
-        return elapsed
+        return took
 
     return Bout(lambda trips: trio.run(run, trips), pairs)
 

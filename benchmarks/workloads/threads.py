@@ -20,12 +20,16 @@ def table(pairs: int, kind: str, cores: int) -> Table:
     place = {"unix": "socketpair", "tcp": "TCP"}[kind]
     where = {1: "on one core", 2: "on two cores"}[cores]
     title = f"{2 * pairs} threads {where}, {place}"
+
+    def threads(more: dict[str, Arg]) -> Python:
+        return Python("standard", "ping_pong_threads", args | more, cores=None)
+
     return Table(
         f"threads-{2 * pairs}-{kind}-{cores}",
         f"ping-pong, {title}",
         (
-            Entry(OURS, Python("netpoll_sockets", "ping_pong_threads", args, cores=None)),
-            Entry(THEIRS, Python("standard", "ping_pong_threads", args, cores=None)),
+            Entry(OURS, threads({"sockets": "netpoll"})),
+            Entry(THEIRS, threads({})),
         ),
         TIME,
         alone,
