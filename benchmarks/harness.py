@@ -105,18 +105,18 @@ def alone(subject: Subject, target: float) -> Values:
 def with_and_without(
     measure: Callable[[Subject, float, bool], Values], metric: str
 ) -> Callable[[Subject, float], Values]:
-    """A measure: the subject alone, then beside one CPU-bound Python thread. `kept` is the share of
-    its speed that remains; `metric` is a time, or a rate if its name is `rate`."""
+    """A measure: the subject alone, then `beside` one CPU-bound Python thread. `kept` is the share
+    of its speed that remains; `metric` is a time, or a rate if its name is `rate`."""
 
     def both(subject: Subject, target: float) -> Values:
         without = measure(subject, target, False)
         beside = measure(subject, target, True)
         kept = without[metric] / beside[metric]
-        return {
-            metric: without[metric],
-            "beside": beside[metric],
-            "kept": 1 / kept if metric == "rate" else kept,
-        }
+        return (
+            without
+            | {f"beside {name}": value for name, value in beside.items()}
+            | {"kept": 1 / kept if metric == "rate" else kept}
+        )
 
     return both
 

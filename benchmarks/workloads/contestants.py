@@ -7,9 +7,13 @@ from dataclasses import replace
 from benchmarks.model import Arg, C, Entry, Go, Python
 
 PLAIN = "netpoll, plain cffi"
+OUR_THREADS = "netpoll, threads"
+THREADS = "threads, settimeout"
 GEVENT = "gevent"
 GO_1 = "Go, GOMAXPROCS=1"
 UVLOOP = "uvloop, protocol"
+
+MOST_PAIRS_OF_THREADS = 100
 
 
 def ping_pong(
@@ -19,13 +23,14 @@ def ping_pong(
     idle: int = 0,
     deadline: bool = False,
     every_style: bool = False,
+    plain: bool = False,
     floor: bool = False,
     beside: int | None = None,
 ) -> tuple[Entry, ...]:
     """All contestants; of asyncio and uvloop the quickest style, or every style, and of netpoll and
-    gevent the descriptors' `wait` and `wait_read` too, and netpoll's other engine. `floor`: also C
-    with only the system calls that cannot be done without. `beside`: only those in Python, on so
-    many cores, as there will be a thread beside them."""
+    gevent the descriptors' `wait` and `wait_read` too. `plain`: also netpoll's other engine.
+    `floor`: also C with only the system calls that cannot be done without. `beside`: only those in
+    Python, on so many cores, as there will be a thread beside them."""
     args: dict[str, Arg] = {"pairs": pairs, "kind": kind}
     extra: dict[str, Arg] = {"idle": idle, "deadline": deadline}
 
@@ -38,6 +43,7 @@ def ping_pong(
     rows = [Entry("netpoll", py("netpoll_sockets", **extra))]
     if every_style:
         rows.append(Entry("netpoll, PollDesc.wait", py("netpoll_desc")))
+    if plain:
         rows.append(Entry(PLAIN, replace(py("netpoll_sockets"), plain=True)))
     rows.append(Entry(GEVENT, py("gevent_sockets", **extra)))
     if every_style:
@@ -49,9 +55,10 @@ def ping_pong(
         Entry("trio", py("trio_sockets", **extra)),
         Entry("eventlet", py("eventlet_sockets", **extra)),
     ]
-    if pairs <= 100 and not idle:
-        threads = py("standard", "ping_pong_threads", deadline=deadline)
-        rows.append(Entry("threads, settimeout", threads))
+    if pairs <= MOST_PAIRS_OF_THREADS and not idle:
+        for label, sockets in (THREADS, "standard"), (OUR_THREADS, "netpoll"):
+            more: dict[str, Arg] = {"deadline": deadline, "sockets": sockets, "cores": 1}
+            rows.append(Entry(label, py("standard", "ping_pong_threads", **more)))
     if beside is None:
         go: tuple[Arg, ...] = (pairs, kind, idle, "deadline" if deadline else "none")
         rows += [
@@ -66,6 +73,26 @@ def ping_pong(
             rows.append(Entry("C on epoll, no read in vain", epoll))
             rows.append(Entry("C on io_uring", C("uring", "ping_pong", (pairs, kind))))
     return tuple(rows)
+
+
+def who_is_absent(
+    pairs: int, *, idle: int = 0, deadline: bool = False, beside: bool = False
+) -> str:
+    """Of the ping-pong: who takes part in other tables and not in this one, and why."""
+    said = []
+    if pairs > MOST_PAIRS_OF_THREADS:
+        said.append(f"Threads take part up to {MOST_PAIRS_OF_THREADS} pairs, with two a pair.")
+    if idle:
+        said.append("No threads: there would be one for each idle connection.")
+    if beside:
+        said.append("No Go and no C, which have no interpreter to share.")
+    elif deadline:
+        said.append("No C on epoll, which has no deadlines.")
+    elif pairs not in (100, 300):
+        said.append("C on io_uring and without reads in vain: in the tables of 100 and 300 pairs.")
+    if not beside and pairs != 100:
+        said.append("All styles, and plain cffi: in those of 100.")
+    return " ".join(said)
 
 
 def echo_servers(beside: bool = False) -> tuple[Entry, ...]:
@@ -88,7 +115,8 @@ def echo_servers(beside: bool = False) -> tuple[Entry, ...]:
         Entry(UVLOOP, Python("asyncio_loop", "echo", {"loop": "uvloop", "style": "protocol"})),
         Entry("trio", Python("trio_sockets", "echo")),
         Entry("eventlet", Python("eventlet_sockets", "echo")),
-        Entry("threads, settimeout", Python("standard", "echo")),
+        Entry(THREADS, Python("standard", "echo")),
+        Entry(OUR_THREADS, Python("standard", "echo", {"sockets": "netpoll"})),
     ]
     if not beside:
         rows += [

@@ -98,5 +98,6 @@ TABLES = [
         contestants.ping_pong(100, deadline=True),
         (Column("time", "a round trip", seconds),),
         alone,
+        note=contestants.who_is_absent(100, deadline=True),
     ),
 ]

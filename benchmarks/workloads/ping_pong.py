@@ -5,7 +5,7 @@ from __future__ import annotations
 import resource
 
 from benchmarks.harness import alone
-from benchmarks.model import Bound, Column, Entry, Ratio, Subject, Table, Values
+from benchmarks.model import Bound, Column, Entry, Measure, Ratio, Table
 from benchmarks.table import seconds
 from benchmarks.workloads import contestants
 
@@ -26,39 +26,43 @@ def as_many_pairs_as_fit(wanted: int) -> int:
     )
 
 
-def alone_for_long(subject: Subject, target: float) -> Values:
-    """A measure: for longer, as with many pairs the greenlets' end would count among few trips."""
-    return alone(subject, LONGER * target)
+def long_enough(pairs: int, measure: Measure) -> Measure:
+    """With many pairs for longer, as the greenlets' end would count among few trips."""
+    if pairs < MANY:
+        return measure
+    return lambda subject, target: measure(subject, LONGER * target)
 
 
-def table(
-    pairs: int, kind: str, rounds: int = 3, bounds: tuple[Bound, ...] = (), note: str = ""
-) -> Table:
+MOST = as_many_pairs_as_fit(10_000)
+WHY_NOT_MORE = (
+    "" if MOST == 10_000 else f"10,000 pairs do not fit the limit of descriptors here: {MOST:,} do."
+)
+
+
+def title_of(pairs: int, kind: str) -> str:
+    return f"ping-pong, {pairs:,} pair{'s' * (pairs > 1)}, {PLACES[kind]}"
+
+
+def table(pairs: int, kind: str, rounds: int = 3, bounds: tuple[Bound, ...] = ()) -> Table:
+    all_rows = pairs == 100
     rows: tuple[Entry, ...] = contestants.ping_pong(
-        pairs, kind, every_style=pairs == 100, floor=pairs in (100, 300)
+        pairs, kind, every_style=all_rows, plain=all_rows, floor=pairs in (100, 300)
     )
-    if pairs == 1:
-        note = note or "Two threads on one core here; more of threads in a table of their own."
+    notes = [contestants.who_is_absent(pairs)]
+    if pairs <= contestants.MOST_PAIRS_OF_THREADS:
+        notes.insert(0, "Threads are on one core here; more of them in tables of their own.")
+    if pairs == MOST:
+        notes.insert(0, WHY_NOT_MORE)
     return Table(
         f"ping-pong-{kind}-{pairs}",
-        f"ping-pong, {pairs:,} pair{'s' * (pairs > 1)}, {PLACES[kind]}",
+        title_of(pairs, kind),
         rows,
         TIMES,
-        alone_for_long if pairs >= MANY else alone,
+        long_enough(pairs, alone),
         bounds,
         rounds,
-        note,
+        " ".join(filter(None, notes)),
     )
-
-
-def limited(kind: str) -> Table:
-    pairs = as_many_pairs_as_fit(10_000)
-    note = (
-        ""
-        if pairs == 10_000
-        else f"10,000 pairs do not fit the limit of descriptors here: {pairs:,} do."
-    )
-    return table(pairs, kind, 2, note=note)
 
 
 NETPOLL_GEVENT = Ratio(
@@ -79,10 +83,10 @@ TABLES = [
     table(1, "unix"),
     table(100, "unix", 5, (NETPOLL_GEVENT, NETPOLL_GO)),
     table(1000, "unix"),
-    limited("unix"),
+    table(MOST, "unix", 2),
     table(1, "tcp"),
     table(100, "tcp"),
     table(300, "tcp", 5, (NETPOLL_TCP,)),
     table(1000, "tcp"),
-    limited("tcp"),
+    table(MOST, "tcp", 2),
 ]
