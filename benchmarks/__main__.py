@@ -92,7 +92,7 @@ def with_rows(whole: Table, words: str | None) -> Table:
     )
 
 
-def run_all(chosen: argparse.Namespace, facts: list[str]) -> list[Outcome]:
+def run_all(chosen: argparse.Namespace, facts: list[str], commit: str) -> list[Outcome]:
     outcomes = []
     for whole in tables_of(chosen.which):
         each = with_rows(whole, chosen.only)
@@ -104,19 +104,19 @@ def run_all(chosen: argparse.Namespace, facts: list[str]) -> list[Outcome]:
         print(table.as_text(outcome), flush=True)
         outcomes.append(outcome)
         if not chosen.quick and chosen.only is None:
-            results.save(outcome, facts)
+            results.save(outcome, facts, commit)
     return outcomes
 
 
 def main() -> int:
     chosen = arguments()
-    facts = machine.description()
-    print("\n".join(facts))
+    facts, commit = machine.description(), machine.commit()
+    print("\n".join([*facts, f"commit {commit}"]))
     print("Medians of interleaved rounds, each subject in a process of its own.\n")
     if chosen.page:
         return 0 if page.write(facts) else 1
     start = time.monotonic()
-    outcomes = run_all(chosen, facts)
+    outcomes = run_all(chosen, facts, commit)
     verdicts = [verdict for outcome in outcomes for verdict in table.verdicts(outcome)]
     failures = sum(len(outcome.failures) for outcome in outcomes)
     print(f"The bounds, after {time.monotonic() - start:.0f} s:")

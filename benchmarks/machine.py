@@ -27,6 +27,21 @@ def description() -> list[str]:
     ]
 
 
+def commit() -> str:
+    """Of this source tree; "-dirty" if something differs from it that no run writes."""
+    git = ["git", "-C", str(build.ROOT)]
+    try:
+        done = subprocess.run(
+            [*git, "describe", "--always"], capture_output=True, text=True, check=True
+        )
+        changed = subprocess.run(
+            [*git, "diff", "--quiet", "HEAD", "--", ".", ":!docs"], capture_output=True, check=False
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+    return done.stdout.strip() + ("-dirty" if changed.returncode else "")
+
+
 def processor() -> str:
     return cpuinfo("model name") or platform.processor() or platform.machine()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from . import build, results, table
@@ -60,14 +60,25 @@ def write(facts: list[str]) -> bool:
         some = ", ".join(missing[:3]) + (", ..." if len(missing) > 3 else "")
         print(f"docs/benchmarks.md is not written: no result yet of {len(missing)} tables: {some}")
         return False
-    outcomes = {name: outcome for name, outcome in kept.items() if outcome is not None}
+    there = {name: result for name, result in kept.items() if result is not None}
+    outcomes = {name: result.outcome for name, result in there.items()}
     draw(outcomes)
-    parts = [HEAD + "\n".join(f"- {fact}" for fact in facts) + "\n", summary(outcomes)]
-    parts += [group(name, tables, outcomes) for name, tables in GROUPS.items()]
+    whose, strays = commits(there)
+    parts = [HEAD + "\n".join(f"- {fact}" for fact in [*facts, whose]) + "\n", summary(outcomes)]
+    parts += [group(name, tables, outcomes, strays) for name, tables in GROUPS.items()]
     parts.append(what_is_left())
     (DOCS / "benchmarks.md").write_text("\n".join(parts).rstrip() + "\n")
     print("docs/benchmarks.md is written.")
     return True
+
+
+def commits(kept: Mapping[str, results.Kept]) -> tuple[str, dict[str, str]]:
+    """Of which commit the tables are, in words, and those of other commits than the newest."""
+    newest = max(kept.values(), key=lambda result: result.taken).commit
+    strays = {name: result.commit for name, result in kept.items() if result.commit != newest}
+    if not strays:
+        return f"all tables of commit {newest}", strays
+    return f"tables of commit {newest}, and of others where they say so", strays
 
 
 def draw(outcomes: Mapping[str, Outcome]) -> None:
@@ -97,22 +108,24 @@ def summary(outcomes: Mapping[str, Outcome]) -> str:
 
 
 def group(
-    name: str, tables: tuple[Table, ...] | list[Table], outcomes: Mapping[str, Outcome]
+    name: str,
+    tables: Sequence[Table],
+    outcomes: Mapping[str, Outcome],
+    strays: Mapping[str, str],
 ) -> str:
     parts = [f"## {ABOUT[name]}", ""]
     if plot_of(name).exists():
         parts += [f"![{ABOUT[name]}](benchmarks/{name}.svg)", ""]
-    parts += [one_table(outcomes[each.name]) for each in tables]
+    parts += [one_table(outcomes[each.name], strays.get(each.name)) for each in tables]
     return "\n".join(parts)
 
 
-def one_table(outcome: Outcome) -> str:
+def one_table(outcome: Outcome, stray: str | None) -> str:
+    """`stray`: it is of that commit, and not of the newest."""
     each = outcome.table
     heads = table.headings(each.columns, each.rows[0].label)
-    rows = [
-        f"**{each.title[0].upper()}{each.title[1:]}** (`{each.name}`, {outcome.rounds} rounds)",
-        "",
-    ]
+    facts = f"`{each.name}`, {outcome.rounds} rounds" + (f", of commit {stray}" if stray else "")
+    rows = [f"**{each.title[0].upper()}{each.title[1:]}** ({facts})", ""]
     rows += [markdown_row(heads), markdown_row(["---"] + ["---:"] * (len(heads) - 1))]
     rows += [markdown_row(line.cells(each.columns)) for line in table.lines(outcome)]
     if each.note:
