@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support import not_on_libkqueue
@@ -95,6 +98,227 @@ def expect(check: Callable[[], None], complaint: str | None) -> None:
     else:
         with pytest.raises(RuntimeError, match=complaint):
             check()
+
+
+# --- what is measured -----------------------------------------------------------------------------
+
+
+def test_the_processors_time_is_of_the_interval_that_is_measured() -> None:
+    from benchmarks.pairs import Gate, connected_pairs
+
+    first, second = pair = connected_pairs(1)[0]
+    with first, second:
+        gate = Gate(2, 1)
+        work = time.process_time() + 0.1
+        while time.process_time() < work:
+            pass  # not measured
+        gate.start([pair])
+        time.sleep(0.02)
+        gate.done(1)
+        gate.done(1)
+        took = gate.stop()
+    assert took.elapsed >= 0.02
+    assert took.cpu is not None and took.cpu < took.elapsed
+
+
+@pytest.mark.parametrize("language", ["Python", "C"])
+def test_the_setting_up_of_many_pairs_is_not_measured(language: str) -> None:
+    from benchmarks import harness, model
+
+    pairs = 1000
+    subject = {
+        "Python": model.Python("netpoll_sockets", "ping_pong", {"pairs": pairs}),
+        "C": model.C("epoll", "ping_pong", (pairs, "unix", 0, "none")),
+    }[language]
+    values = harness.run(subject, 0.001)
+    assert values["operations"] < 10 * pairs  # so that it would show
+    assert 0 < values["cpu"] < 1.1 * values["time"]  # of one thread
+
+
+def in_a_process(code: str) -> subprocess.CompletedProcess[str]:
+    """A thread that computes ties this one to a core: not in the process of the tests."""
+    head = "import time\nfrom benchmarks import pairs\nfrom benchmarks.spinner import Spinner\n"
+    head += "both = pairs.connected_pairs(2)\npairs.LONGEST_TRIP = 0.2\n"
+    head += "pairs.Gate.spinner = Spinner()\n"
+    return subprocess.run(
+        [sys.executable, "-c", head + code],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=30,
+    )
+
+
+TRIP = """
+for first, second in both[:{pairs}]:
+    for end in first, second:
+        end.recv(16)
+        end.send(b"x")
+        gate.done(1)
+"""
+
+
+def test_a_thread_computes_while_it_is_measured_and_not_before_or_after() -> None:
+    code = f"""
+def computed(until, seconds=20):
+    start, end = time.process_time(), time.monotonic() + seconds
+    while time.process_time() < start + until and time.monotonic() < end:
+        time.sleep(0.01)
+    return time.process_time() - start
+gate = pairs.Gate(4, 1)
+pairs.LONGEST_TRIP = 60
+before = computed(1, 0.3)
+gate.start(both)
+meanwhile = computed(0.1)
+{TRIP.format(pairs=2)}
+took = gate.stop()
+time.sleep(0.05)
+print(before, meanwhile, computed(1, 0.3), took.cpu)
+"""
+    done = in_a_process(code)
+    assert done.returncode == 0, done.stderr
+    before, meanwhile, after, measured = map(float, done.stdout.split())
+    assert measured >= meanwhile >= 0.1 > max(before, after)
+
+
+def test_a_trip_that_takes_too_long_is_broken_off_and_what_was_made_counts() -> None:
+    code = f"gate = pairs.Gate(4, 1)\ngate.start(both)\n{TRIP.format(pairs=1)}\ntime.sleep(30)"
+    done = in_a_process(code)
+    assert done.returncode == 0, done.stderr
+    values = json.loads(done.stdout)
+    assert values["operations"] == 1 and 0.2 <= values["time"] < 10
+
+
+def test_a_trip_of_which_nothing_was_made_has_failed() -> None:
+    done = in_a_process("gate = pairs.Gate(4, 1)\ngate.start(both)\ntime.sleep(30)")
+    assert done.returncode == 1
+    assert done.stdout == "" and "no round trip" in done.stderr
+
+
+@pytest.mark.parametrize("queued", [False, True])
+def test_a_part_of_a_trip_is_told_by_where_the_byte_is(queued: bool) -> None:
+    from benchmarks.pairs import Gate, connected_pairs
+
+    both = connected_pairs(2)
+    gate = Gate(4, 1, queued=queued)
+    gate.start(both)
+    made = [gate.made_so_far()]
+    for end in both[0]:
+        end.recv(16)
+        if queued:
+            gate.done(1)
+        made.append(gate.made_so_far())
+        end.send(b"x")
+        if not queued:
+            gate.done(1)
+        made.append(gate.made_so_far())
+    assert made[:3] == [0, 0.25, 0.5] and made[4] == 1
+    assert 0.5 <= made[3] <= 0.75  # it cannot be told from the first quarter
+    for end in [end for pair in both for end in pair]:
+        end.close()
+
+
+def test_what_is_kept_beside_a_thread_is_a_share_of_the_speed() -> None:
+    from benchmarks import harness, model
+
+    def measure(subject: model.Subject, target: float, beside: bool) -> model.Values:
+        return {"time": 4.0, "rate": 1.0} if beside else {"time": 1.0, "rate": 4.0}
+
+    for metric in "time", "rate":
+        values = harness.with_and_without(measure, metric)(model.C("epoll", "ready"), 0.1)
+        assert values["kept"] == 0.25
+        assert (values["beside time"], values["rate"]) == (4.0, 4.0)
+
+
+# --- results and their commits --------------------------------------------------------------------
+
+MACHINE = ["a machine"]
+
+
+def outcome_of(name: str, value: float) -> Any:
+    from benchmarks import harness, model, table
+
+    entry = model.Entry("netpoll", model.C("epoll", "ready"))
+    columns = (model.Column("time", "a wait", table.seconds),)
+    each = model.Table(name, name, (entry,), columns, harness.alone)
+    return harness.Outcome(each, 1, {"netpoll": [{"time": value}]})
+
+
+def kept_at(folder: Path, patch: pytest.MonkeyPatch, commits: list[str]) -> Any:
+    """Results of as many tables, kept in this order and read back."""
+    from benchmarks import results
+
+    patch.setattr(results, "FOLDER", folder)
+    kept = {}
+    for number, commit in enumerate(commits):
+        outcome = outcome_of(f"table-{number}", 1e-6)
+        results.save(outcome, MACHINE, commit)
+        kept[outcome.table.name] = results.load(outcome.table, MACHINE)
+        assert results.load(outcome.table, ["another machine"]) is None
+    return kept
+
+
+def test_the_page_says_once_that_all_tables_are_of_one_commit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from benchmarks import page
+
+    kept = kept_at(tmp_path, monkeypatch, ["abc1234", "abc1234"])
+    whose, strays = page.commits(kept)
+    assert "all" in whose and "abc1234" in whose and strays == {}
+    assert "commit" not in page.one_table(kept["table-0"].outcome, None)
+
+
+def test_a_table_of_another_commit_than_the_newest_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from benchmarks import page
+
+    kept = kept_at(tmp_path, monkeypatch, ["old1234", "new1234", "new1234"])
+    whose, strays = page.commits(kept)
+    assert "new1234" in whose and "all" not in whose
+    assert strays == {"table-0": "old1234"}
+    assert "of commit old1234" in page.one_table(kept["table-0"].outcome, "old1234")
+
+
+def test_a_result_that_does_not_know_its_commit_is_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from benchmarks import results
+
+    kept = kept_at(tmp_path, monkeypatch, ["abc1234"])["table-0"]
+    file = tmp_path / "table-0.json"
+    stored = json.loads(file.read_text())
+    del stored["commit"]
+    file.write_text(json.dumps(stored))
+    assert results.load(kept.outcome.table, MACHINE) is None
+
+
+@pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
+def test_a_commit_is_dirty_if_something_differs_that_no_run_writes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from benchmarks import build, machine
+
+    monkeypatch.setattr(build, "ROOT", tmp_path)
+    assert machine.commit() == "unknown"
+    (tmp_path / "docs").mkdir()
+    for file in "docs/page.md", "code.c":
+        (tmp_path / file).write_text("before")
+    settings = ["user.name=nobody", "user.email=nobody@example.org", "commit.gpgsign=false"]
+    git = ["git", *(word for setting in settings for word in ("-c", setting))]
+    for command in ("init", "-q"), ("add", "."), ("commit", "-q", "-m", "first"):
+        subprocess.run([*git, *command], cwd=tmp_path, check=True)
+    clean = machine.commit()
+    assert int(clean, 16) > 0
+    (tmp_path / "docs/page.md").write_text("after")
+    assert machine.commit() == clean
+    (tmp_path / "code.c").write_text("after")
+    assert machine.commit() == f"{clean}-dirty"
+
+
+# --- the load -------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("fault", ["wrong byte", "hangs up", None])
