@@ -19,6 +19,7 @@ from netpoll import READ, ClosedError, DeadlineExceeded, Poller, _engine, socket
 from support import (
     HAS_GREENLET,
     LONG,
+    WINDOWS,
     Stage,
     needs_fd_list,
     needs_fork,
@@ -152,6 +153,78 @@ def test_waitall_waits_for_all(stage: Stage, pair: Any) -> None:
     b.send(b"efgh")
     assert reader.result() == b"abcdef"
     assert a.recv(10) == b"gh"
+
+
+not_on_windows = pytest.mark.skipif(WINDOWS, reason="Windows refuses MSG_WAITALL there")
+
+
+def test_waitall_gives_what_came_before_the_deadline(stage: Stage, pair: Any) -> None:
+    a, b = pair
+    buffer = bytearray(6)
+    for receive in (a.recv, lambda n, flags: bytes(buffer[: a.recv_into(buffer, n, flags)])):
+        b.send(b"ab")
+        a.set_read_deadline(0.02)
+        assert stage.spawn(receive, 6, standard.MSG_WAITALL).result() == b"ab"
+        stage.spawn(receive, 6, standard.MSG_WAITALL).raises(DeadlineExceeded)
+        a.set_read_deadline(None)
+
+
+@not_on_windows
+def test_waitall_gives_no_byte_twice(stage: Stage, pair: Any) -> None:
+    """Who only peeks would get the same again and again."""
+    a, b = pair
+    b.send(b"a")
+    flags = standard.MSG_PEEK | standard.MSG_WAITALL
+    assert stage.spawn(a.recv, 2, flags).result() == b"a"
+    assert a.recv_into(bytearray(2), 2, flags) == 1
+    assert a.recv(10) == b"a"
+
+
+def _datagrams() -> tuple[Any, Any]:
+    a, b = (socket.socket(standard.AF_INET, standard.SOCK_DGRAM) for _ in range(2))
+    a.bind(("127.0.0.1", 0))
+    b.connect(a.getsockname())
+    return a, b
+
+
+@not_on_windows
+def test_waitall_waits_for_one_datagram(stage: Stage) -> None:
+    a, b = _datagrams()
+    with a, b:
+        for word in (b"one", b"two"):
+            b.send(word)
+        assert stage.spawn(a.recv, 10, standard.MSG_WAITALL).result() == b"one"
+        assert stage.spawn(a.recv_into, bytearray(10), 10, standard.MSG_WAITALL).result() == 3
+
+
+def test_to_receive_nothing_takes_nothing_and_does_not_wait(stage: Stage) -> None:
+    a, b = _datagrams()
+    with a, b:
+        reader = stage.spawn(a.recv, 10)
+        stage.stays_blocked(reader, seconds=0.01)
+        assert stage.spawn(a.recv, 0).result() == b""
+        assert stage.spawn(a.recv_into, bytearray()).result() == 0
+        b.send(b"hello")
+        assert reader.result() == b"hello"
+        b.send(b"hello")
+        assert (a.recv(0), a.recv_into(bytearray()), a.recv(10)) == (b"", 0, b"hello")
+        a.close()
+        for receive in (lambda: a.recv(0), lambda: a.recv_into(bytearray())):
+            with pytest.raises(ClosedError):
+                receive()
+
+
+@needs_linux
+def test_the_length_of_a_message_that_was_cut_is_told_and_nothing_else() -> None:
+    """MSG_TRUNC: what the kernel has not written is not what some other read has left there."""
+    a, b = socket.socketpair(standard.AF_UNIX, standard.SOCK_DGRAM)
+    with a, b:
+        b.send(b"secret" * 10)
+        a.recv(100)
+        b.send(b"0123456789" * 10_000)
+        got = a.recv(3, standard.MSG_TRUNC)
+        assert len(got) == 100_000 and got[:3] == b"012"
+        assert _engine.PURE_SOCKETS or not any(got[3:])  # the standard class is less careful
 
 
 def test_the_end_of_the_stream_ends_a_receive(stage: Stage, pair: Any) -> None:

@@ -47,6 +47,8 @@ typedef struct ext_operation {
 int ext_begin(ext_operation *op, FdObject *fd, int mode, int flags);
 void ext_end(ext_operation *op); /* an exception that is set stays */
 
+bool ext_closed(const FdObject *f); /* with the exception for it; for what begins no operation */
+
 int ext_refuse(const ext_operation *op); /* with the exception for it; 0 if all is well */
 
 /* Wait until the mode is ready, or perhaps is. */

@@ -96,6 +96,11 @@ static int raise_closed(const FdObject *f)
     return -1;
 }
 
+bool ext_closed(const FdObject *f)
+{
+    return np_fdmutex_closed(&f->users) && raise_closed(f);
+}
+
 static int64_t limit_of(const FdObject *f)
 {
     if (f->timeout < 0)

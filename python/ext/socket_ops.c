@@ -32,6 +32,9 @@ typedef const void *io_data;
 #ifndef MSG_WAITALL
 #define MSG_WAITALL 0
 #endif
+#ifndef MSG_TRUNC
+#define MSG_TRUNC 0
+#endif
 
 enum {
     LARGE = 256 * 1024, /* copying takes longer than to hand the GIL over, from here on */
@@ -193,18 +196,33 @@ static Py_ssize_t receive_some(ext_operation *op, char *to, Py_ssize_t n, int fl
     }
 }
 
-/* MSG_WAITALL is the kernel's business where the socket blocks.  Here it is ours. */
+/* MSG_WAITALL is the kernel's business where the socket blocks.  Here it is ours, unless to go on
+ * would give the same bytes again. */
+static bool waits_for_all(const FdObject *f, int flags)
+{
+    return flags & MSG_WAITALL && !(flags & (MSG_PEEK | MSG_OOB)) && f->timeout < 0 && f->stream;
+}
+
+/* Out of time: what was received until then is given, as by the kernel. */
+static bool makes_do(Py_ssize_t done)
+{
+    if (done == 0 || !PyErr_ExceptionMatches(PyExc_TimeoutError))
+        return false;
+    PyErr_Clear();
+    return true;
+}
+
 static Py_ssize_t receive_all(ext_operation *op, char *to, Py_ssize_t n, int flags)
 {
     Py_ssize_t done = 0;
     do {
         Py_ssize_t got = receive_some(op, to + done, n - done, flags);
         if (got < 0)
-            return -1;
+            return makes_do(done) ? done : -1;
         if (got == 0)
             break;
         done += got;
-    } while (done < n && flags & MSG_WAITALL && op->fd->timeout < 0 && op->fd->stream);
+    } while (done < n && waits_for_all(op->fd, flags));
     return done;
 }
 
@@ -259,6 +277,26 @@ static PyObject *receive_large(ext_operation *op, Py_ssize_t n, int flags)
     }
 }
 
+/* With MSG_TRUNC the kernel tells how much there was, which may be more than it has written, or has
+ * written nothing: the rest is zeros, and not what was in the memory before. */
+static PyObject *receive_truncated(ext_operation *op, Py_ssize_t n, int flags)
+{
+    char *room = PyMem_Calloc((size_t)n, 1);
+    if (!room)
+        return PyErr_NoMemory();
+    PyObject *result = NULL;
+    Py_ssize_t got = receive_some(op, room, n, flags);
+    if (got >= 0)
+        result = PyBytes_FromStringAndSize(NULL, got);
+    if (result) {
+        Py_ssize_t there = got < n ? got : n;
+        memcpy(PyBytes_AsString(result), room, (size_t)there);
+        memset(PyBytes_AsString(result) + there, 0, (size_t)(got - there));
+    }
+    PyMem_Free(room);
+    return result;
+}
+
 static PyObject *receive_whole(ext_operation *op, Py_ssize_t n, int flags)
 {
     PyObject *whole = PyBytes_FromStringAndSize(NULL, n);
@@ -273,6 +311,8 @@ static PyObject *receive_whole(ext_operation *op, Py_ssize_t n, int flags)
 
 static PyObject *receive_bytes(ext_operation *op, Py_ssize_t n, int flags)
 {
+    if (flags & MSG_TRUNC)
+        return receive_truncated(op, n, flags);
     if (flags & MSG_WAITALL)
         return receive_whole(op, n, flags);
 #ifndef Py_GIL_DISABLED
@@ -326,6 +366,8 @@ static PyObject *sock_recv(PyObject *self, PyObject *const *args, Py_ssize_t n)
         PyErr_SetString(PyExc_ValueError, "negative buffersize in recv");
         return NULL;
     }
+    if (size == 0)
+        return ext_closed(f) ? NULL : PyBytes_FromStringAndSize(NULL, 0);
     if (ext_begin(&op, f, NP_READ, flags) < 0)
         return NULL;
     PyObject *result = receive_bytes(&op, size, flags);
@@ -359,7 +401,9 @@ static PyObject *sock_recv_into(PyObject *self, PyObject *const *args, Py_ssize_
         (given[1] && !number_of(given[1], &size)) || !flags_of(given[2], &flags) ||
         hold_for_writing(given[0], &h) < 0)
         return NULL;
-    if (into(&h, &size) && ext_begin(&op, f, NP_READ, flags) == 0) {
+    if (into(&h, &size) && size == 0) {
+        result = ext_closed(f) ? NULL : PyLong_FromLong(0);
+    } else if (!PyErr_Occurred() && ext_begin(&op, f, NP_READ, flags) == 0) {
         Py_ssize_t got = receive_all(&op, h.start, size, flags);
         if (got >= 0)
             result = PyLong_FromSsize_t(got);

@@ -14,6 +14,8 @@ from netpoll._fd import FD, READ, WRITE
 T = TypeVar("T")
 
 MSG_WAITALL = getattr(_socket, "MSG_WAITALL", 0)
+#: With these to go on would give the same bytes again.
+MSG_SAME = getattr(_socket, "MSG_PEEK", 0) | getattr(_socket, "MSG_OOB", 0)
 
 
 class SocketBase(socket.socket):
@@ -35,19 +37,38 @@ class SocketBase(socket.socket):
     def _accept(self) -> tuple[int, Any]:
         return self._call(READ, 0, super()._accept)  # type: ignore[misc, no-any-return]
 
+    def _waits_for_all(self, flags: int) -> bool:
+        """MSG_WAITALL is the kernel's business where the socket blocks.  Here it is ours."""
+        waits = flags & MSG_WAITALL and not flags & MSG_SAME
+        return bool(waits and self._fd.timeout is None and self._fd.stream)
+
+    def _check_open(self) -> None:
+        if self._fd.closed:
+            raise _errors.closed(self._fd.number)
+
     def recv(self, bufsize: int, flags: int = 0, /) -> bytes:
-        if flags & MSG_WAITALL and self._fd.timeout is None:
+        if bufsize == 0:
+            self._check_open()
+            return super().recv(bufsize, flags)
+        if self._waits_for_all(flags):
             buffer = bytearray(bufsize)
-            return bytes(buffer[: self.recv_into(buffer, bufsize, flags)])
+            return bytes(buffer[: self._receive_all(memoryview(buffer), flags)])
         return self._call(READ, flags, super().recv, bufsize, flags)
 
     def recv_into(self, buffer: Any, nbytes: int = 0, flags: int = 0) -> int:
         receive = super().recv_into
-        if not (flags & MSG_WAITALL and self._fd.timeout is None):
-            with memoryview(buffer) as held:  # in its place, while we wait
-                return self._call(READ, flags, receive, held, nbytes, flags)
-        view = memoryview(buffer).cast("B")
-        view = view[: nbytes or len(view)]
+        with memoryview(buffer) as held:  # in its place, while we wait
+            size = nbytes or held.nbytes
+            if size == 0:
+                self._check_open()
+                return receive(held, nbytes, flags)
+            if self._waits_for_all(flags) and held.c_contiguous and 0 < size <= held.nbytes:
+                return self._receive_all(held.cast("B")[:size], flags)
+            return self._call(READ, flags, receive, held, nbytes, flags)
+
+    def _receive_all(self, view: memoryview, flags: int) -> int:
+        """Out of time: what was received until then is given, as by the kernel."""
+        receive = super().recv_into
         done = 0
 
         def receive_all() -> int:
@@ -56,7 +77,12 @@ class SocketBase(socket.socket):
                 done += n
             return done
 
-        return self._call(READ, flags, receive_all)
+        try:
+            return self._call(READ, flags, receive_all)
+        except TimeoutError:
+            if done:
+                return done
+            raise
 
     def recvfrom(self, bufsize: int, flags: int = 0, /) -> tuple[bytes, Any]:
         return self._call(READ, flags, super().recvfrom, bufsize, flags)
