@@ -406,6 +406,19 @@ def test_a_refused_connection_is_an_error(stage: Stage) -> None:
             assert number in (errno.ECONNREFUSED, getattr(errno, "WSAECONNREFUSED", 0))
 
 
+def test_a_shutdown_ends_those_who_wait(stage: Stage, pair: Any) -> None:
+    """As in the standard class.  No poll tells of a direction that was shut for sending."""
+    a, _ = pair
+    reader, writer = stage.spawn(a.recv, 1), stage.spawn(a.sendall, bytes(BIG))
+    stage.stays_blocked(reader, writer, seconds=0.01)
+    a.shutdown(standard.SHUT_WR)
+    with pytest.raises(OSError):  # EPIPE; Windows has another name for it
+        writer.result()
+    stage.stays_blocked(reader, seconds=0.01)
+    a.shutdown(standard.SHUT_RD)
+    assert reader.result() == b""
+
+
 @needs_linux
 def test_a_killed_connect_leaves_no_socket_behind(greenlets: Stage) -> None:
     from greenlet import GreenletExit

@@ -43,7 +43,7 @@ from socket import AddressFamily, AddressInfo, MsgFlag, SocketKind  # noqa: F401
 from typing import TYPE_CHECKING, Any
 
 from netpoll import _engine, _errors, _hooks
-from netpoll._api import WRITE
+from netpoll._api import READ, WRITE
 from netpoll._borrowed import borrowed
 from netpoll._parking import pause
 
@@ -227,6 +227,15 @@ class socket(SocketBase):  # type: ignore[no-redef]
         return sent
 
     # The end.
+
+    def shutdown(self, how: int, /) -> None:
+        """End one direction, or both; whoever waits in it finds that out."""
+        try:
+            super().shutdown(how)
+        finally:  # even unconnected, where it is an error too
+            if not self._fd.closed:
+                for mode in (READ, WRITE):
+                    self._fd.again(mode)  # the kernel does not tell a writer
 
     def _real_close(self, _ss: Any = None) -> None:
         super().detach()
