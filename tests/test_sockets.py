@@ -10,6 +10,7 @@ import os
 import socket as standard
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -301,6 +302,30 @@ def test_datagrams_are_received_one_by_one(stage: Stage) -> None:
         stage.stays_blocked(reader2, seconds=0.01)
         b.sendto(b"four", a.getsockname())
         assert reader2.result() == (4, b.getsockname()) and buffer[:4] == b"four"
+
+
+@needs_linux
+def test_who_is_told_ready_in_vain_does_not_spin(stage: Stage) -> None:
+    """A UNIX socket is ready to send, the kernel says, though the other may be full."""
+    with (
+        standard.socket(standard.AF_UNIX, standard.SOCK_DGRAM) as full,
+        socket.socket(standard.AF_UNIX, standard.SOCK_DGRAM) as sock,
+    ):
+        full.bind(b"\0netpoll" + os.urandom(8))
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                sock.sendto(b"x", standard.MSG_DONTWAIT, full.getsockname())
+        sender = stage.spawn(sock.sendto, b"last", full.getsockname())
+        stage.sleep(0.01)
+        before = time.process_time()
+        stage.stays_blocked(sender, seconds=0.2)
+        assert time.process_time() - before < 0.1
+        full.recv(10)
+        assert sender.result() == 4
+        sender = stage.spawn(sock.sendto, b"too late", full.getsockname())
+        stage.stays_blocked(sender, seconds=0.02)
+        sock.close()
+        sender.raises(ClosedError)
 
 
 needs_dontwait = pytest.mark.skipif(

@@ -39,8 +39,10 @@ typedef struct FdObject {
 typedef struct ext_operation {
     FdObject *fd; /* a reference */
     int mode;
-    bool waits;    /* or else EAGAIN is an error */
-    int64_t limit; /* when the timeout is over; 0: not known yet, nobody has had to wait */
+    bool waits;      /* or else EAGAIN is an error */
+    int64_t limit;   /* when the timeout is over; 0: not known yet, nobody has had to wait */
+    unsigned waited; /* how often */
+    int64_t since;   /* when it was counted last */
 } ext_operation;
 
 /* flags: those of the system call; some mean that it never waits. */

@@ -18,7 +18,7 @@
 #include <unistd.h>
 #endif
 
-static PyObject *new_queues, *open_for_io;
+static PyObject *new_queues, *open_for_io, *pause_for;
 
 /* --- closing the number ---------------------------------------------------------------------- */
 
@@ -406,12 +406,32 @@ static int wait_in_thread(ext_operation *op)
 
 #endif
 
+/* Where the kernel says ready and the try fails all the same, again and again, as for a datagram to
+ * a UNIX socket that is full: a pause now and then, or it would take the whole processor. */
+static int calm_down(ext_operation *op)
+{
+    enum { WAITS = 16, QUICK = WAITS * 100 * 1000 /* ns */ };
+
+    if (++op->waited % WAITS != 0)
+        return 0;
+    int64_t now = np_now(), since = op->since;
+    op->since = now;
+    if (since == 0 || now - since > QUICK)
+        return 0;
+    PyObject *done = PyObject_CallFunction(pause_for, "d", 0.002);
+    op->since = np_now();
+    Py_XDECREF(done);
+    return done ? 0 : -1;
+}
+
 int ext_block(ext_operation *op)
 {
     TurnsObject *turns = ext_turns_here();
 
     if (op->limit == 0)
         op->limit = limit_of(op->fd);
+    if (calm_down(op) < 0)
+        return -1;
     return turns ? wait_registered(op, turns) : wait_in_thread(op);
 }
 
@@ -884,16 +904,19 @@ static PyType_Spec spec = {
     .slots = slots,
 };
 
-/* FD(new_queues, open_for_io): what it needs of Python, given by _fused.py when all is imported. */
+/* connect_fd(new_queues, open_for_io, pause): what it needs of Python, given by _fused.py when all
+ * is imported. */
 static PyObject *connect_fd(PyObject *module, PyObject *args)
 {
     (void)module;
     Py_CLEAR(new_queues);
     Py_CLEAR(open_for_io);
-    if (!PyArg_ParseTuple(args, "OO:connect_fd", &new_queues, &open_for_io))
+    Py_CLEAR(pause_for);
+    if (!PyArg_ParseTuple(args, "OOO:connect_fd", &new_queues, &open_for_io, &pause_for))
         return NULL;
     Py_INCREF(new_queues);
     Py_INCREF(open_for_io);
+    Py_INCREF(pause_for);
     Py_RETURN_NONE;
 }
 

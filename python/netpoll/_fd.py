@@ -28,7 +28,7 @@ from typing import Any, ParamSpec, TypeVar
 
 from netpoll import _api, _errors
 from netpoll._core import ffi, lib
-from netpoll._parking import Queues
+from netpoll._parking import Queues, pause
 from netpoll._pure import BUSY, CLOSED, NEVER, OK, nanoseconds
 
 P = ParamSpec("P")
@@ -259,7 +259,7 @@ class FD:
 class _Operation:
     """A `with` block in which the mode is locked."""
 
-    __slots__ = ("fd", "limit", "mode", "waits")
+    __slots__ = ("_since", "_waited", "fd", "limit", "mode", "waits")
 
     def __init__(self, fd: FD, mode: int, flags: int) -> None:
         timeout = fd.timeout
@@ -268,6 +268,8 @@ class _Operation:
         self.waits = timeout != 0 and not flags & NEVER_WAITS
         #: When the timeout is over.
         self.limit = NEVER if not timeout else min(lib.np_now() + nanoseconds(timeout), NEVER)
+        self._waited = 0
+        self._since = 0  # when it was counted last
 
     def __enter__(self) -> _Operation:
         self.fd._enter(self.mode, self.waits, self.limit)
@@ -277,7 +279,19 @@ class _Operation:
         self.fd._leave(self.mode)
 
     def wait(self) -> None:
+        self._calm_down()
         self.fd._wait(self.mode, self.limit)
+
+    def _calm_down(self) -> None:
+        """Where the kernel says ready and the try fails all the same, again and again, as for a
+        datagram to a UNIX socket that is full: a pause now and then, or it would take the whole
+        processor."""
+        self._waited += 1
+        if self._waited % 16 == 0:
+            since, self._since = self._since, lib.np_now()
+            if since and self._since - since < 16 * 100_000:
+                pause(0.002)
+                self._since = lib.np_now()
 
 
 def _timed_out() -> TimeoutError:

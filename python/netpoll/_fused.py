@@ -11,7 +11,7 @@ from typing import Any
 
 from netpoll import _core
 from netpoll._api import open_for_io
-from netpoll._parking import Queues
+from netpoll._parking import Queues, pause
 
 __all__ = ["FD", "SocketBase"]
 
@@ -24,5 +24,5 @@ class SocketBase(socket.socket):
     __slots__ = ("_fd",)
 
 
-_core.connect_fd(Queues, open_for_io)  # type: ignore[attr-defined]
+_core.connect_fd(Queues, open_for_io, pause)  # type: ignore[attr-defined]
 _core.add_socket_methods(SocketBase, socket.socket)  # type: ignore[attr-defined]
