@@ -444,6 +444,34 @@ def test_a_shutdown_ends_those_who_wait(stage: Stage, pair: Any) -> None:
     assert reader.result() == b""
 
 
+RECEIVES: dict[str, Any] = {
+    "recv": lambda sock: sock.recv(10),
+    "recv, much": lambda sock: sock.recv(100_000),
+    "recv_into": lambda sock: sock.recv_into(bytearray(10)),
+    "recvfrom": lambda sock: sock.recvfrom(10),
+    "recvfrom_into": lambda sock: sock.recvfrom_into(bytearray(10)),
+    "recvmsg": lambda sock: sock.recvmsg(10),
+    "recvmsg_into": lambda sock: sock.recvmsg_into([bytearray(10)]),
+}
+
+
+@needs_linux
+@pytest.mark.parametrize("receive", RECEIVES.values(), ids=RECEIVES)
+def test_a_shutdown_ends_those_who_wait_for_datagrams(stage: Stage, receive: Any) -> None:
+    """The way to end a thread that receives them, with the standard class; it is an error too."""
+
+    def ended(kind: Any) -> list[Any]:
+        with kind.socket(standard.AF_INET, standard.SOCK_DGRAM) as sock:
+            sock.bind(("127.0.0.1", 0))
+            task = stage.thread(receive, sock) if kind is standard else stage.spawn(receive, sock)
+            stage.stays_blocked(task, seconds=0.01)
+            with pytest.raises(OSError, match="not connected"):
+                sock.shutdown(standard.SHUT_RDWR)
+            return [task.result(), stage.spawn(receive, sock).result()]
+
+    assert ended(socket) == ended(standard)
+
+
 @needs_linux
 def test_a_killed_connect_leaves_no_socket_behind(greenlets: Stage) -> None:
     from greenlet import GreenletExit

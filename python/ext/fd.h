@@ -100,10 +100,17 @@ void ext_forget(FdObject *f, int mode);
 /* The system call failed, and errno tells why: -1, or try again, after a wait if there was need. */
 int ext_failed(ext_operation *op);
 
+/* The try said "not now" of what can never be: a socket of datagrams was shut for reading.  Linux
+ * ends those who wait in the system call, and tells others by an event only. */
+bool ext_ended(const ext_operation *op);
+
+typedef PyObject *(*ext_maker)(void);
+
 /* An operation of Python's, called until it does not raise BlockingIOError any more.  ask: what it
- * does is a system call, so the kernel can tell if it would wait; TLS has a buffer of its own. */
-PyObject *ext_call(ext_operation *op, bool ask, PyObject *function, PyObject *args,
-                   PyObject *kwargs);
+ * does is a system call, so the kernel can tell if it would wait; TLS has a buffer of its own.
+ * nothing: makes what it gives when it has ended, or NULL. */
+PyObject *ext_call(ext_operation *op, bool ask, ext_maker nothing, PyObject *function,
+                   PyObject *args, PyObject *kwargs);
 
 /* For present and later operations of the modes: seconds from now, or None. */
 PyObject *ext_set_io_deadline(FdObject *fd, PyObject *timeout, int modes);

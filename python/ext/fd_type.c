@@ -4,6 +4,9 @@
  * anybody may move.  In a hub the descriptor's own deadline is the earlier of the two; a thread by
  * itself computes it whenever its bell has rung.  Who moves a deadline stores it first and then
  * tells the waiter, who has made himself known before he looks. */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE /* POLLRDHUP */
+#endif
 #include "fd.h"
 
 #include <errno.h>
@@ -588,8 +591,23 @@ static bool would_wait(const ext_operation *op)
 #endif
 }
 
-PyObject *ext_call(ext_operation *op, bool ask, PyObject *function, PyObject *args,
-                   PyObject *kwargs)
+bool ext_ended(const ext_operation *op)
+{
+#ifdef __linux__
+    struct pollfd pfd = {.fd = (int)op->fd->number, .events = POLLRDHUP};
+    int error = errno;
+    bool ended = op->mode == NP_READ && op->waits && op->fd->stream == NOT_A_STREAM &&
+                 poll(&pfd, 1, 0) > 0 && pfd.revents & POLLRDHUP;
+    errno = error;
+    return ended;
+#else
+    (void)op;
+    return false;
+#endif
+}
+
+PyObject *ext_call(ext_operation *op, bool ask, ext_maker nothing, PyObject *function,
+                   PyObject *args, PyObject *kwargs)
 {
     ask = ask && op->waits;
     op->fd->drained[op->mode - 1] = false; /* whatever it does, we do not know */
@@ -607,6 +625,8 @@ PyObject *ext_call(ext_operation *op, bool ask, PyObject *function, PyObject *ar
             if (!op->waits || !PyErr_ExceptionMatches(PyExc_BlockingIOError))
                 return NULL;
             PyErr_Clear();
+            if (nothing && ext_ended(op))
+                return nothing();
         }
         if (ext_block(op) < 0)
             return NULL;
@@ -644,7 +664,7 @@ static PyObject *fd_call(PyObject *self, PyObject *const *args, Py_ssize_t n)
         return NULL;
     PyObject *result = NULL;
     if (ext_begin(&op, (FdObject *)self, (int)mode, (int)flags) == 0) {
-        result = ext_call(&op, false, args[2], rest, NULL);
+        result = ext_call(&op, false, NULL, args[2], rest, NULL);
         ext_end(&op);
     }
     Py_DECREF(rest);

@@ -182,6 +182,16 @@ static Py_ssize_t transmit(FdObject *f, const char *from, Py_ssize_t n, int flag
 
 /* --- receiving ------------------------------------------------------------------------------- */
 
+static bool at_end(const ext_operation *op)
+{
+#ifdef _WIN32
+    (void)op;
+    return false;
+#else
+    return errno == EAGAIN && ext_ended(op);
+#endif
+}
+
 /* Inside an operation: up to n bytes.  -1 with an exception set. */
 static Py_ssize_t receive_some(ext_operation *op, char *to, Py_ssize_t n, int flags)
 {
@@ -191,6 +201,8 @@ static Py_ssize_t receive_some(ext_operation *op, char *to, Py_ssize_t n, int fl
         Py_ssize_t got = receive(op->fd, to, n, flags);
         if (got >= 0)
             return got;
+        if (at_end(op))
+            return 0;
         if (ext_failed(op) < 0)
             return -1;
     }
@@ -269,8 +281,8 @@ static PyObject *receive_large(ext_operation *op, Py_ssize_t n, int flags)
         if (!whole)
             return NULL;
         Py_ssize_t got = receive(op->fd, PyBytes_AsString(whole), n, flags);
-        if (got >= 0)
-            return cut(whole, n, got);
+        if (got >= 0 || at_end(op))
+            return cut(whole, n, got > 0 ? got : 0);
         drop(whole);
         if (ext_failed(op) < 0)
             return NULL;
@@ -504,10 +516,34 @@ static PyObject *sock_set_write_deadline(PyObject *self, PyObject *timeout)
 
 /* --- what the standard class does for us ----------------------------------------------------- */
 
+/* What they give for a direction that has ended. */
+
+static PyObject *no_bytes_from(void)
+{
+    return Py_BuildValue("(yO)", "", Py_None);
+}
+
+static PyObject *no_bytes_into_from(void)
+{
+    return Py_BuildValue("(iO)", 0, Py_None);
+}
+
+#ifndef _WIN32
+static PyObject *no_message(void)
+{
+    return Py_BuildValue("(y[]iO)", "", 0, Py_None);
+}
+
+static PyObject *no_message_into(void)
+{
+    return Py_BuildValue("(i[]iO)", 0, 0, Py_None);
+}
+#endif
+
 /* The standard method, called until it does not say BlockingIOError.  flags_at: where its flags
  * are among the arguments. */
 static PyObject *standard(PyObject *self, const char *name, int mode, PyObject *args,
-                          PyObject *kwargs, Py_ssize_t flags_at)
+                          PyObject *kwargs, Py_ssize_t flags_at, ext_maker nothing)
 {
     ext_operation op;
     int flags = 0;
@@ -522,7 +558,7 @@ static PyObject *standard(PyObject *self, const char *name, int mode, PyObject *
     PyObject *bound = method ? PyObject_CallMethod(method, "__get__", "O", self) : NULL;
     PyObject *result = NULL;
     if (bound && ext_begin(&op, f, mode, flags) == 0) {
-        result = ext_call(&op, true, bound, args, kwargs);
+        result = ext_call(&op, true, nothing, bound, args, kwargs);
         ext_end(&op);
     }
     Py_XDECREF(bound);
@@ -537,39 +573,39 @@ static PyObject *sock_accept(PyObject *self, PyObject *args)
     if (!f || f->stream != NOT_A_STREAM)
         return f ? ext_accept(f) : NULL;
 #endif
-    return standard(self, "_accept", NP_READ, args, NULL, 0);
+    return standard(self, "_accept", NP_READ, args, NULL, 0, NULL);
 }
 
 static PyObject *sock_recvfrom(PyObject *self, PyObject *args)
 {
-    return standard(self, "recvfrom", NP_READ, args, NULL, 1);
+    return standard(self, "recvfrom", NP_READ, args, NULL, 1, no_bytes_from);
 }
 
 static PyObject *sock_recvfrom_into(PyObject *self, PyObject *args, PyObject *kwargs)
 {
-    return standard(self, "recvfrom_into", NP_READ, args, kwargs, 2);
+    return standard(self, "recvfrom_into", NP_READ, args, kwargs, 2, no_bytes_into_from);
 }
 
 /* sendto(data, address) or sendto(data, flags, address) */
 static PyObject *sock_sendto(PyObject *self, PyObject *args)
 {
-    return standard(self, "sendto", NP_WRITE, args, NULL, PyTuple_Size(args) == 3 ? 1 : 3);
+    return standard(self, "sendto", NP_WRITE, args, NULL, PyTuple_Size(args) == 3 ? 1 : 3, NULL);
 }
 
 #ifndef _WIN32
 static PyObject *sock_recvmsg(PyObject *self, PyObject *args)
 {
-    return standard(self, "recvmsg", NP_READ, args, NULL, 2);
+    return standard(self, "recvmsg", NP_READ, args, NULL, 2, no_message);
 }
 
 static PyObject *sock_recvmsg_into(PyObject *self, PyObject *args)
 {
-    return standard(self, "recvmsg_into", NP_READ, args, NULL, 2);
+    return standard(self, "recvmsg_into", NP_READ, args, NULL, 2, no_message_into);
 }
 
 static PyObject *sock_sendmsg(PyObject *self, PyObject *args)
 {
-    return standard(self, "sendmsg", NP_WRITE, args, NULL, 2);
+    return standard(self, "sendmsg", NP_WRITE, args, NULL, 2, NULL);
 }
 #endif
 

@@ -4,12 +4,13 @@ when the descriptor is ready.  On CPython python/ext/socket_ops.c has them, fuse
 from __future__ import annotations
 
 import _socket
+import select
 import socket
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
 from netpoll import _errors
-from netpoll._fd import FD, READ, WRITE
+from netpoll._fd import FD, NEVER_WAITS, READ, WRITE
 
 T = TypeVar("T")
 
@@ -34,6 +35,28 @@ class SocketBase(socket.socket):
             # Whoever closes takes the number from the socket first, and then tells the FD.
             raise _errors.closed(self._fd.number) from None
 
+    def _receive(self, nothing: T, flags: int, function: Callable[..., T], *args: Any) -> T:
+        """:param nothing: what it gives when the direction has ended."""
+
+        def receive() -> T:
+            try:
+                return function(*args)
+            except BlockingIOError:
+                if flags & NEVER_WAITS or self._fd.timeout == 0 or not self._ended():
+                    raise
+                return nothing
+
+        return self._call(READ, flags, receive)
+
+    def _ended(self) -> bool:
+        """Was a socket of datagrams shut for reading?  Linux ends those who wait in the system
+        call, and tells others by an event only."""
+        if self._fd.stream or not hasattr(select, "POLLRDHUP"):
+            return False
+        look = select.poll()
+        look.register(self._fd.number, select.POLLRDHUP)
+        return any(event & select.POLLRDHUP for _, event in look.poll(0))
+
     def _accept(self) -> tuple[int, Any]:
         return self._call(READ, 0, super()._accept)  # type: ignore[misc, no-any-return]
 
@@ -53,7 +76,7 @@ class SocketBase(socket.socket):
         if self._waits_for_all(flags):
             buffer = bytearray(bufsize)
             return bytes(buffer[: self._receive_all(memoryview(buffer), flags)])
-        return self._call(READ, flags, super().recv, bufsize, flags)
+        return self._receive(b"", flags, super().recv, bufsize, flags)
 
     def recv_into(self, buffer: Any, nbytes: int = 0, flags: int = 0) -> int:
         receive = super().recv_into
@@ -64,7 +87,7 @@ class SocketBase(socket.socket):
                 return receive(held, nbytes, flags)
             if self._waits_for_all(flags) and held.c_contiguous and 0 < size <= held.nbytes:
                 return self._receive_all(held.cast("B")[:size], flags)
-            return self._call(READ, flags, receive, held, nbytes, flags)
+            return self._receive(0, flags, receive, held, nbytes, flags)
 
     def _receive_all(self, view: memoryview, flags: int) -> int:
         """Out of time: what was received until then is given, as by the kernel."""
@@ -85,12 +108,12 @@ class SocketBase(socket.socket):
             raise
 
     def recvfrom(self, bufsize: int, flags: int = 0, /) -> tuple[bytes, Any]:
-        return self._call(READ, flags, super().recvfrom, bufsize, flags)
+        return self._receive((b"", None), flags, super().recvfrom, bufsize, flags)
 
     def recvfrom_into(self, buffer: Any, nbytes: int = 0, flags: int = 0) -> tuple[int, Any]:
         receive = super().recvfrom_into
         with memoryview(buffer) as held:
-            return self._call(READ, flags, receive, held, nbytes, flags)
+            return self._receive((0, None), flags, receive, held, nbytes, flags)
 
     def send(self, data: Any, flags: int = 0, /) -> int:
         return self._call(WRITE, flags, super().send, data, flags)
@@ -124,13 +147,15 @@ class SocketBase(socket.socket):
         def recvmsg(
             self, bufsize: int, ancbufsize: int = 0, flags: int = 0, /
         ) -> tuple[bytes, list[Any], int, Any]:
-            return self._call(READ, flags, super().recvmsg, bufsize, ancbufsize, flags)
+            nothing: tuple[bytes, list[Any], int, Any] = (b"", [], 0, None)
+            return self._receive(nothing, flags, super().recvmsg, bufsize, ancbufsize, flags)
 
         def recvmsg_into(
             self, buffers: Any, ancbufsize: int = 0, flags: int = 0, /
         ) -> tuple[int, list[Any], int, Any]:
             receive = super().recvmsg_into
-            return self._call(READ, flags, receive, _again(buffers), ancbufsize, flags)
+            nothing: tuple[int, list[Any], int, Any] = (0, [], 0, None)
+            return self._receive(nothing, flags, receive, _again(buffers), ancbufsize, flags)
 
     # Deadlines, which may be moved at every operation.
 
