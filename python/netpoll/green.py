@@ -94,6 +94,8 @@ class _Errand:
 class _Waiter(WaiterBase):
     """The entry of a greenlet, which has one at a time, as its attribute _netpoll."""
 
+    __slots__ = ("hub",)
+
     def __init__(self, hub: Hub, who: Any) -> None:
         super().__init__(hub.ready, who)
         self.hub = hub
