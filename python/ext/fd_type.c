@@ -410,12 +410,13 @@ static int wait_in_thread(ext_operation *op)
 #endif
 
 /* Where the kernel says ready and the try fails all the same, again and again, as for a datagram to
- * a UNIX socket that is full: a pause now and then, or it would take the whole processor. */
+ * a UNIX socket that is full: a pause now and then, or it would take the whole processor.  Not for
+ * streams: there a wait in vain is an accident, and many waits are a long way that is being gone. */
 static int calm_down(ext_operation *op)
 {
     enum { WAITS = 16, QUICK = WAITS * 100 * 1000 /* ns */ };
 
-    if (++op->waited % WAITS != 0)
+    if (op->fd->stream != NOT_A_STREAM || ++op->waited % WAITS != 0)
         return 0;
     int64_t now = np_now(), since = op->since;
     op->since = now;

@@ -285,9 +285,10 @@ class _Operation:
     def _calm_down(self) -> None:
         """Where the kernel says ready and the try fails all the same, again and again, as for a
         datagram to a UNIX socket that is full: a pause now and then, or it would take the whole
-        processor."""
+        processor.  Not for streams: there a wait in vain is an accident, and many waits are a long
+        way that is being gone."""
         self._waited += 1
-        if self._waited % 16 == 0:
+        if not self.fd.stream and self._waited % 16 == 0:
             since, self._since = self._since, lib.np_now()
             if since and self._since - since < 16 * 100_000:
                 pause(0.002)
