@@ -411,7 +411,8 @@ static int wait_in_thread(ext_operation *op)
 
 /* Where the kernel says ready and the try fails all the same, again and again, as for a datagram to
  * a UNIX socket that is full: a pause now and then, or it would take the whole processor.  Not for
- * streams: there a wait in vain is an accident, and many waits are a long way that is being gone. */
+ * streams: there a wait in vain is an accident, and many waits are a long way that is being gone.
+ */
 static int calm_down(ext_operation *op)
 {
     enum { WAITS = 16, QUICK = WAITS * 100 * 1000 /* ns */ };
