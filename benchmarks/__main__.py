@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from dataclasses import replace
 
 from . import machine, page, profile, results, table
 from .harness import Outcome, compare
@@ -80,16 +81,7 @@ def with_rows(whole: Table, words: str | None) -> Table:
         for bound in whole.bounds
         if bound.ours in labels and getattr(bound, "theirs", bound.ours) in labels
     )
-    return Table(
-        whole.name,
-        whole.title,
-        rows,
-        whole.columns,
-        whole.measure,
-        bounds,
-        whole.rounds,
-        whole.note,
-    )
+    return replace(whole, rows=rows, bounds=bounds)
 
 
 def run_all(chosen: argparse.Namespace, facts: list[str], commit: str) -> list[Outcome]:

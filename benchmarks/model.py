@@ -164,3 +164,4 @@ class Table:
     bounds: tuple[Bound, ...] = ()
     rounds: int = 3
     note: str = ""
+    ratios: str = ""  # their heading, where "better" is not the word

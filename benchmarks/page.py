@@ -123,7 +123,7 @@ def group(
 def one_table(outcome: Outcome, stray: str | None) -> str:
     """`stray`: it is of that commit, and not of the newest."""
     each = outcome.table
-    heads = table.headings(each.columns, each.rows[0].label)
+    heads = table.headings(each)
     facts = f"`{each.name}`, {outcome.rounds} rounds" + (f", of commit {stray}" if stray else "")
     rows = [f"**{each.title[0].upper()}{each.title[1:]}** ({facts})", ""]
     rows += [markdown_row(heads), markdown_row(["---"] + ["---:"] * (len(heads) - 1))]

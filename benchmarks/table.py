@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from statistics import median
 
 from .harness import Outcome
-from .model import Bound, Column, ratios_of
+from .model import Bound, Column, Table, ratios_of
 
 
 def seconds(value: float) -> str:
@@ -60,13 +60,10 @@ class Line:
         return [self.label, shown[0], ratio, *shown[1:]]
 
 
-def headings(columns: tuple[Column, ...], ours: str) -> list[str]:
-    return [
-        "",
-        columns[0].heading,
-        f"{ours} is better by",
-        *(column.heading for column in columns[1:]),
-    ]
+def headings(table: Table) -> list[str]:
+    ratios = table.ratios or f"{table.rows[0].label} is better by"
+    first, *others = (column.heading for column in table.columns)
+    return ["", first, ratios, *others]
 
 
 def lines(outcome: Outcome) -> Iterator[Line]:
@@ -110,7 +107,7 @@ def verdicts(outcome: Outcome) -> list[Verdict]:
 def as_text(outcome: Outcome) -> str:
     """The table as the terminal shows it."""
     table = outcome.table
-    rows = [headings(table.columns, table.rows[0].label)]
+    rows = [headings(table)]
     rows += [line.cells(table.columns) for line in lines(outcome)]
     whole = [row for row in rows if len(row) == len(rows[0])]
     widths = [max(len(row[number]) for row in whole) for number in range(len(rows[0]))]
