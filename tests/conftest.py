@@ -35,6 +35,9 @@ def pytest_configure(config: pytest.Config) -> None:
     )
     config.addinivalue_line("markers", "not_on(backend, reason): left out for one backend")
     config.addinivalue_line("markers", "needs_fileno: a poller must have a descriptor")
+    config.addinivalue_line(
+        "markers", "any_engine: the same with either engine, so `make test` runs it once"
+    )
     for action in (
         "error::ResourceWarning",
         "error::pytest.PytestUnraisableExceptionWarning",

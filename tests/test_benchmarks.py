@@ -19,9 +19,12 @@ from support import not_on_libkqueue
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-pytestmark = pytest.mark.skipif(
-    sys.platform != "linux", reason="the benchmarks tie processes to cores and run C on epoll"
-)
+pytestmark = [
+    pytest.mark.any_engine,
+    pytest.mark.skipif(
+        sys.platform != "linux", reason="the benchmarks tie processes to cores and run C on epoll"
+    ),
+]
 
 
 def benchmarks(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:

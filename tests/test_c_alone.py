@@ -15,6 +15,7 @@ from compiling import ROOT, needs_compiler
 from support import LONG, WINDOWS, ThreadTask, never_early
 
 pytestmark = [
+    pytest.mark.any_engine,
     needs_compiler,
     pytest.mark.skipif(WINDOWS, reason="the example is written for POSIX"),
     pytest.mark.skipif(shutil.which("make") is None, reason="there is no make"),

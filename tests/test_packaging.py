@@ -19,9 +19,12 @@ from support import needs_linux
 
 ROOT = Path(__file__).resolve().parents[1]
 
-pytestmark = pytest.mark.skipif(
-    not (ROOT / "csrc" / "netpoll.h").exists(), reason="the sources are not here"
-)
+pytestmark = [
+    pytest.mark.any_engine,
+    pytest.mark.skipif(
+        not (ROOT / "csrc" / "netpoll.h").exists(), reason="the sources are not here"
+    ),
+]
 
 
 def declared() -> str:

@@ -9,7 +9,7 @@ import pytest
 from compiling import needs_compiler
 from support import needs_linux
 
-pytestmark = [needs_compiler, needs_linux, pytest.mark.rule(17)]
+pytestmark = [pytest.mark.any_engine, needs_compiler, needs_linux, pytest.mark.rule(17)]
 
 SEQUENCES = 300
 
