@@ -3,6 +3,7 @@
 A thread that computes and one that waits share one interpreter lock: each can have half at most.
 They have a core each, as on a machine with cores to spare; on a single one the kernel takes turns
 between them, in tables that say so. Servers share theirs with it, as the load has the other one.
+It computes while it is measured; what is set up before, and taken apart after, has no part in it.
 """
 
 from __future__ import annotations

@@ -81,7 +81,7 @@ def who_is_absent(
     """Of the ping-pong: who takes part in other tables and not in this one, and why."""
     said = []
     if pairs > MOST_PAIRS_OF_THREADS:
-        said.append(f"Threads take part up to {MOST_PAIRS_OF_THREADS} pairs, with two a pair.")
+        said.append(f"No threads beyond {MOST_PAIRS_OF_THREADS} pairs: it takes two a pair.")
     if idle:
         said.append("No threads: there would be one for each idle connection.")
     if beside:
