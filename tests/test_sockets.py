@@ -888,6 +888,32 @@ def test_a_killed_reader_leaves_the_socket_to_the_next(greenlets: Stage, pair: A
     assert waiting.get() == b"x"
 
 
+def test_who_comes_after_a_killed_reader_need_not_wait_for_its_token(
+    greenlets: Stage, pair: Any
+) -> None:
+    """The reader is killed while another thread wakes it, and its hub does not come to look."""
+    from netpoll import green
+
+    a, b = pair
+    victim = green.spawn(a.recv, 1)
+    green.sleep(0.01)
+    heir = greenlets.thread(green.run, a.recv, 1)
+    greenlets.stays_blocked(heir, seconds=0.02)
+
+    def wake_the_victim() -> None:
+        waker = threading.Thread(target=a._fd.again, args=(READ,))
+        waker.start()
+        waker.join()
+
+    green.spawn(wake_the_victim)  # the hub looks at its poller before that
+    victim.kill()
+    green.spawn(time.sleep, 0.05)  # and after this
+    greenlets.stays_blocked(heir, seconds=0.02)
+    assert victim.dead
+    b.send(b"x")
+    assert heir.result() == b"x"
+
+
 # --- fork, signals, bad use -----------------------------------------------------------------------
 
 

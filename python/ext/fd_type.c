@@ -220,6 +220,14 @@ static void replace_desc(FdObject *f, const DescObject *old, DescObject *desc)
     Py_XDECREF(unused);
 }
 
+/* Others run meanwhile. */
+static int rest(double seconds)
+{
+    PyObject *done = PyObject_CallFunction(pause_for, "d", seconds);
+    Py_XDECREF(done);
+    return done ? 0 : -1;
+}
+
 /* The wait is over, ready or not: why?  0: go on and try. */
 static int outcome(ext_operation *op, const DescObject *d, int rc)
 {
@@ -242,6 +250,9 @@ static int outcome(ext_operation *op, const DescObject *d, int rc)
     case NP_CLOSED: /* the poller, not we: the next wait is on another */
         replace_desc(f, d, NULL);
         return 0;
+    case NP_BUSY: /* the token of one who was killed has not come out yet, of another hub's poller
+                   */
+        return rest(0.001);
     case NP_OK:
         return 0;
     default:
@@ -423,10 +434,9 @@ static int calm_down(ext_operation *op)
     op->since = now;
     if (since == 0 || now - since > QUICK)
         return 0;
-    PyObject *done = PyObject_CallFunction(pause_for, "d", 0.002);
+    int rc = rest(0.002);
     op->since = np_now();
-    Py_XDECREF(done);
-    return done ? 0 : -1;
+    return rc;
 }
 
 int ext_block(ext_operation *op)

@@ -190,6 +190,8 @@ class FD:
             if self.closed:
                 raise
             self._desc = None  # its poller was closed; the next wait is on another
+        except _errors.BusyError:
+            pause(0.001)  # the token of one who was killed has not come out yet, of another hub's
         finally:
             self._limits[mode] = 0
 
