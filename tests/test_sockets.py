@@ -769,6 +769,20 @@ def test_detach_ends_operations_and_gives_the_number(stage: Stage, pair: Any) ->
             assert os.get_blocking(number)
 
 
+def test_of_close_and_detach_at_once_one_has_the_number() -> None:
+    a, b = socket.socketpair()
+    number = a.fileno()
+    standard.socket.detach(a)  # as a close in another thread begins
+    assert a.detach() == number
+    a._fd.close()  # and ends
+    with standard.socket(fileno=number) as plain:
+        assert plain.getsockname() == b.getpeername()
+    b._fd.close()  # as one that is nearly done
+    assert b.detach() == -1
+    with pytest.raises(OSError):
+        b.getsockname()
+
+
 @needs_fd_list
 def test_an_uncollected_socket_warns_and_gives_its_number_back() -> None:
     a, b = socket.socketpair()

@@ -560,12 +560,9 @@ static int dismiss_queues(FdObject *f)
     return done ? 0 : -1;
 }
 
-static PyObject *fd_close(PyObject *self, PyObject *unused)
+/* Nobody gets in any more, and whoever waits is ended. */
+static PyObject *end_all(FdObject *f)
 {
-    FdObject *f = (FdObject *)self;
-    (void)unused;
-    if (np_fdmutex_close(&f->users) == NP_CLOSED)
-        Py_RETURN_NONE;
     EXT_LOCK(f);
     if (f->desc)
         np_close(f->desc->desc);
@@ -580,13 +577,29 @@ static PyObject *fd_close(PyObject *self, PyObject *unused)
         return raise_errno();
     if (rc < 0)
         return NULL;
-    Py_RETURN_NONE;
+    Py_RETURN_TRUE;
+}
+
+/* close, detach: is it by this call that it is closed?  Of those who call at once, one is told so,
+ * and the number is his. */
+
+static PyObject *fd_close(PyObject *self, PyObject *unused)
+{
+    FdObject *f = (FdObject *)self;
+    (void)unused;
+    if (np_fdmutex_close(&f->users) == NP_CLOSED)
+        Py_RETURN_FALSE;
+    return end_all(f);
 }
 
 static PyObject *fd_detach(PyObject *self, PyObject *unused)
 {
-    ((FdObject *)self)->kept = true;
-    return fd_close(self, unused);
+    FdObject *f = (FdObject *)self;
+    (void)unused;
+    if (np_fdmutex_close(&f->users) == NP_CLOSED)
+        Py_RETURN_FALSE;
+    f->kept = true; /* before we leave, and so before anybody can be the last to leave */
+    return end_all(f);
 }
 
 /* --- operations in Python -------------------------------------------------------------------- */

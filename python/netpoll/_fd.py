@@ -242,20 +242,27 @@ class FD:
 
     # The end.
 
-    def close(self) -> None:
-        """End all operations with ClosedError; the last one to leave closes the number."""
+    def close(self) -> bool:
+        """End all operations with ClosedError; the last one to leave closes the number.
+
+        :returns: is it by this call that it is closed?
+        """
+        return self._close(kept=False)
+
+    def detach(self) -> bool:
+        """`close`, but the number stays open and is the caller's, if it is by this call."""
+        return self._close(kept=True)
+
+    def _close(self, kept: bool) -> bool:
         if lib.np_fdmutex_close(self._mutex) == CLOSED:
-            return
+            return False
+        self._kept = kept  # before we leave, and so before anybody can be the last to leave
         with self._lock:
             if self._desc is not None:
                 self._desc.close()
         self._queues.dismiss(self)
         self._leave(0)
-
-    def detach(self) -> None:
-        """`close`, but the number stays open and is the caller's."""
-        self._kept = True
-        self.close()
+        return True
 
 
 class _Operation:

@@ -243,9 +243,12 @@ class socket(SocketBase):  # type: ignore[no-redef]
 
     def detach(self) -> int:
         """Close the socket object and give its number, in the mode that the timeout asks for."""
-        number = super().detach()
-        self._fd.detach()  # first: nobody's operation may meet a file that blocks
-        if number >= 0 and self._fd.timeout is None:
+        mine = self._fd.detach()  # or that of a close in another thread
+        super().detach()
+        if not mine:
+            return -1
+        number: int = self._fd.number
+        if self._fd.timeout is None:  # now that nobody's operation can meet a file that blocks
             with suppress(OSError):  # the number was closed by others
                 plain = _std.socket(self.family, self.type, self.proto, number)
                 plain.setblocking(True)
