@@ -56,6 +56,29 @@ def test_a_parked_greenlet_is_killed(greenlets: Stage, sockets: Sockets, mode: i
     waiter.result()
 
 
+@pytest.mark.parametrize("by", ["kill", "throw"])
+def test_one_that_gives_its_turn_away_is_interrupted(greenlets: Stage, by: str) -> None:
+    """What stands in the queue for it must not end a later wait."""
+    slept: list[float] = []
+
+    def give_way() -> None:
+        try:
+            while True:
+                green.sleep(0)
+        except Boom:
+            start = time.monotonic()
+            green.sleep(0.01)
+            slept.append(time.monotonic() - start)
+
+    victim = green.spawn(give_way)
+    green.sleep(0)  # now it stands in the queue
+    culprit = green.spawn(getattr(victim, by), Boom)
+    victim.join(LONG)
+    assert victim.dead and slept[0] >= 0.01
+    culprit.kill()  # whom nobody switches back to if he has thrown
+    _killed(culprit)
+
+
 def test_a_kill_schedules_and_does_not_run_the_victim_at_once(
     greenlets: Stage, sockets: Sockets
 ) -> None:

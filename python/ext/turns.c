@@ -419,14 +419,15 @@ static WaiterObject *current_waiter(const TurnsObject *t)
     return w;
 }
 
-/* An exception was thrown into the wait.  The token is withdrawn if it is still parked, and the
- * waiter retired for the case that it is on its way. */
+/* An exception was thrown into a wait.  The token is withdrawn if it is still parked (d: NULL if
+ * there is none), and the waiter retired for the case that it is on its way. */
 static void give_up(DescObject *d, int mode, WaiterObject *w)
 {
     PyObject *type, *value, *traceback;
 
     PyErr_Fetch(&type, &value, &traceback);
-    ext_forget_parked(d, mode, (PyObject *)w, true);
+    if (d)
+        ext_forget_parked(d, mode, (PyObject *)w, true);
     PyObject *done = PyObject_CallMethod((PyObject *)w, "replace", NULL);
     if (!done)
         PyErr_WriteUnraisable((PyObject *)w);
@@ -493,6 +494,31 @@ static PyObject *turns_wait_at(PyObject *self, PyObject *args)
         return NULL;
     int rc = wait_at((TurnsObject *)self, (DescObject *)desc, mode, flags, (WaiterObject *)waiter);
     return rc == EXT_RAISED ? NULL : PyLong_FromLong(rc);
+}
+
+/* rest(): the others of the calling thread's hub have a turn each.  False: it has none. */
+static PyObject *rest(PyObject *module, PyObject *unused)
+{
+    TurnsObject *t = here;
+    (void)module;
+    (void)unused;
+    if (!t)
+        Py_RETURN_FALSE;
+    WaiterObject *w = current_waiter(t);
+    if (!w)
+        return NULL;
+    Py_INCREF(t);
+    Py_INCREF(w);
+    PyObject *back = append_owned(t, (PyObject *)w) < 0 ? NULL : take_turn(t);
+    if (back) {
+        Py_DECREF(back);
+        set_running(t, w);
+    } else {
+        give_up(NULL, 0, w);
+    }
+    Py_DECREF(t);
+    Py_DECREF(w);
+    return back ? PyBool_FromLong(1) : NULL;
 }
 
 /* --- the waiter ------------------------------------------------------------------------------ */
@@ -683,6 +709,11 @@ static PyType_Spec turns_spec = {
     .slots = turns_slots,
 };
 
+static PyMethodDef functions[] = {
+    {"rest", rest, METH_NOARGS, NULL},
+    {NULL, NULL, 0, NULL},
+};
+
 int ext_add_turns_types(PyObject *module)
 {
     waiter_base = (PyTypeObject *)PyType_FromSpec(&waiter_spec);
@@ -691,5 +722,5 @@ int ext_add_turns_types(PyObject *module)
     PyObject *turns = PyType_FromSpec(&turns_spec);
     int rc = turns ? PyModule_AddObjectRef(module, "Turns", turns) : -1;
     Py_XDECREF(turns);
-    return rc;
+    return rc < 0 ? rc : PyModule_AddFunctions(module, functions);
 }

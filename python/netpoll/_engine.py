@@ -47,6 +47,7 @@ __all__ = [
     "desc_size",
     "features",
     "is_poll_descriptor",
+    "rest",
 ]
 
 
@@ -157,12 +158,13 @@ PURE_SOCKETS = PURE or bool(sysconfig.get_config_var("Py_GIL_DISABLED"))
 if TYPE_CHECKING or PURE:
     from netpoll._hooks import HubToken
     from netpoll._pure import DescBase, PollerBase, connect_desc
-    from netpoll._turns import Turns, WaiterBase
+    from netpoll._turns import Turns, WaiterBase, rest
 else:
     PollerBase = _core.PollerBase
     DescBase = _core.DescBase
     connect_desc = _core.connect_desc
     Turns = _core.Turns
+    rest = _core.rest
     HubToken = WaiterBase = _core.WaiterBase
 
 

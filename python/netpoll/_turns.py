@@ -19,6 +19,12 @@ if TYPE_CHECKING:
     from netpoll._pure import DescBase
 
 
+def rest() -> bool:
+    """Let the others of the calling thread's hub have a turn each, if it has a hub and there is a
+    quicker way than the hub's own.  (In C there is.)"""
+    return False
+
+
 class WaiterBase(HubToken):
     """The entry of a greenlet in a queue: to go there is to switch to the greenlet.
 

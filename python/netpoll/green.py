@@ -57,7 +57,7 @@ from greenlet import GreenletExit, getcurrent
 
 from netpoll import _hooks
 from netpoll._api import PollDesc, Poller
-from netpoll._engine import Turns, WaiterBase
+from netpoll._engine import Turns, WaiterBase, rest
 from netpoll._errors import ClosedError
 
 __all__ = ["Greenlet", "GreenletExit", "Hub", "get_hub", "has_hub", "run", "sleep", "spawn"]
@@ -567,6 +567,8 @@ def sleep(seconds: float = 0) -> None:
     """
     if not seconds >= 0:
         raise ValueError(f"cannot sleep for {seconds} seconds")
+    if not seconds and rest():
+        return
     waiter = _current()
     hub = waiter.hub
     timer = None
