@@ -964,6 +964,43 @@ def test_a_forked_child_waits_and_wakes_for_itself(pair: Any) -> None:
     assert not reader.is_alive()
 
 
+@needs_fork
+@pytest.mark.rule(14)
+@pytest.mark.parametrize("others", [1, 3], ids=["inside", "and queue"])
+def test_what_threads_of_the_parent_have_locked_is_free_in_a_child(pair: Any, others: int) -> None:
+    a, b = pair
+    readers = [threading.Thread(target=a.recv, args=(1,)) for _ in range(others)]
+    for reader in readers:
+        reader.start()
+    time.sleep(0.05)
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            a.settimeout(0)
+            try:
+                a.recv(1)  # it is nobody's turn, so this asks the kernel
+            except BlockingIOError:
+                a.settimeout(LONG)
+                a.set_read_deadline(0.01)
+                try:
+                    a.recv(1)
+                except DeadlineExceeded:  # and this waits for it
+                    number = a.fileno()
+                    a.close()
+                    try:
+                        os.fstat(number)
+                    except OSError:  # nobody was inside any more
+                        code = 0
+        finally:
+            os._exit(code)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    b.send(bytes(others))
+    for reader in readers:
+        reader.join(LONG)
+        assert not reader.is_alive()
+
+
 def test_wrong_arguments_are_refused(pair: Any) -> None:
     a, _ = pair
     for call in (

@@ -32,6 +32,8 @@ typedef struct FdObject {
     EXT_SHARED(PyObject *) queues; /* of netpoll/_parking.py; NULL until two met at one mode */
     uint8_t stream;                /* a short read or write means drained: which kind of stream */
     EXT_SHARED(bool) kept;         /* by detach: the number is not ours to close */
+    EXT_SHARED(unsigned) forks;    /* of this process, when it was seen last */
+    EXT_SHARED(unsigned long) owner[2]; /* by mode: the thread that has locked it, if any has */
 } FdObject;
 
 /* An operation: from ext_begin to ext_end the mode is the caller's.  All that return int return 0,

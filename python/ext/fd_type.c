@@ -50,6 +50,10 @@ static PyObject *raise_errno(void)
 
 /* --- the lock -------------------------------------------------------------------------------- */
 
+/* In a forked child: how many forks there were, and the thread that is left. */
+static unsigned forks;
+static unsigned long survivor;
+
 /* Borrowed; once there are any they stay. */
 static PyObject *queues_of(FdObject *f)
 {
@@ -84,6 +88,8 @@ static int pass_on(FdObject *f, int mode)
 /* An error of closing is for nobody but the one who closes. */
 static int leave(FdObject *f, int mode)
 {
+    if (mode)
+        f->owner[mode - 1] = 0;
     for (;;) {
         int rc = np_fdmutex_unlock(&f->users, mode);
         if (rc == NP_CLOSED && !f->kept)
@@ -91,6 +97,35 @@ static int leave(FdObject *f, int mode)
         if (rc != NP_BUSY || pass_on(f, mode))
             return 0;
     }
+}
+
+/* In a forked child the other threads are gone, and nobody else will unlock what they had locked.
+ */
+static int leave_for_the_gone(FdObject *f)
+{
+    f->forks = forks;
+    if (f->queues) {
+        PyObject *done = PyObject_CallMethod(f->queues, "forget_the_gone", "k", survivor);
+        if (!done)
+            return -1;
+        Py_DECREF(done);
+    }
+    for (int mode = NP_READ; mode <= NP_WRITE; mode++) {
+        int rc = np_fdmutex_lock(&f->users, mode);
+        if (rc == NP_BUSY && f->owner[mode - 1] != survivor) {
+            f->limit[mode - 1] = 0;
+            f->bell[mode - 1] = NULL;
+            rc = NP_OK;
+        }
+        if (rc == NP_OK)
+            leave(f, mode);
+    }
+    return 0;
+}
+
+static int see_forks(FdObject *f)
+{
+    return f->forks == forks ? 0 : leave_for_the_gone(f);
 }
 
 static int raise_closed(const FdObject *f)
@@ -154,6 +189,8 @@ int ext_begin(ext_operation *op, FdObject *f, int mode, int flags)
 {
     *op = (ext_operation){.fd = f, .mode = mode};
     op->waits = f->timeout != 0 && !(flags & NEVER_WAITS);
+    if (see_forks(f) < 0)
+        return -1;
     int rc = np_fdmutex_lock(&f->users, mode);
     if (rc == NP_CLOSED)
         return raise_closed(f);
@@ -164,6 +201,7 @@ int ext_begin(ext_operation *op, FdObject *f, int mode, int flags)
         Py_DECREF(f);
         return -1;
     }
+    f->owner[mode - 1] = PyThread_get_thread_ident();
     return 0;
 }
 
@@ -504,7 +542,7 @@ static PyObject *fd_again(PyObject *self, PyObject *arg)
 {
     FdObject *f = (FdObject *)self;
     int mode;
-    if (!mode_of(arg, &mode))
+    if (!mode_of(arg, &mode) || see_forks(f) < 0)
         return NULL;
     EXT_LOCK(f);
     f->again[mode - 1] = true;
@@ -522,7 +560,7 @@ PyObject *ext_set_io_deadline(FdObject *f, PyObject *timeout, int modes)
 {
     int64_t after;
 
-    if (!ext_timeout(NULL, timeout, NP_NEVER, &after))
+    if (!ext_timeout(NULL, timeout, NP_NEVER, &after) || see_forks(f) < 0)
         return NULL;
     if (np_fdmutex_closed(&f->users)) {
         raise_closed(f);
@@ -587,6 +625,8 @@ static PyObject *fd_close(PyObject *self, PyObject *unused)
 {
     FdObject *f = (FdObject *)self;
     (void)unused;
+    if (see_forks(f) < 0)
+        return NULL;
     if (np_fdmutex_close(&f->users) == NP_CLOSED)
         Py_RETURN_FALSE;
     return end_all(f);
@@ -596,6 +636,8 @@ static PyObject *fd_detach(PyObject *self, PyObject *unused)
 {
     FdObject *f = (FdObject *)self;
     (void)unused;
+    if (see_forks(f) < 0)
+        return NULL;
     if (np_fdmutex_close(&f->users) == NP_CLOSED)
         Py_RETURN_FALSE;
     f->kept = true; /* before we leave, and so before anybody can be the last to leave */
@@ -800,6 +842,17 @@ static PyObject *fd_dequeued(PyObject *self, PyObject *arg)
     Py_RETURN_NONE;
 }
 
+/* _owned_by(mode, thread): to whom it was handed over. */
+static PyObject *fd_owned_by(PyObject *self, PyObject *args)
+{
+    int mode;
+    unsigned long thread;
+    if (!PyArg_ParseTuple(args, "ik:_owned_by", &mode, &thread))
+        return NULL;
+    ((FdObject *)self)->owner[mode - 1] = thread;
+    Py_RETURN_NONE;
+}
+
 static PyObject *fd_leave(PyObject *self, PyObject *arg)
 {
     int mode;
@@ -823,6 +876,7 @@ static int fd_init(PyObject *self, PyObject *args, PyObject *kwargs)
         return -1;
     f->stream = (uint8_t)stream;
     f->timeout = -1;
+    f->forks = forks;
     for (int i = 0; i < 2; i++)
         f->deadline[i] = f->bound[i] = NP_NEVER;
     return 0;
@@ -922,6 +976,7 @@ static PyMethodDef methods[] = {
     {"_lock_or_queue", fd_lock_or_queue, METH_O, NULL},
     {"_dequeued", fd_dequeued, METH_O, NULL},
     {"_leave", fd_leave, METH_O, NULL},
+    {"_owned_by", fd_owned_by, METH_VARARGS, NULL},
     {NULL, NULL, 0, NULL},
 };
 
@@ -965,7 +1020,18 @@ static PyObject *connect_fd(PyObject *module, PyObject *args)
     Py_RETURN_NONE;
 }
 
+/* forked(): in the child. */
+static PyObject *forked(PyObject *module, PyObject *unused)
+{
+    (void)module;
+    (void)unused;
+    forks++;
+    survivor = PyThread_get_thread_ident();
+    Py_RETURN_NONE;
+}
+
 static PyMethodDef functions[] = {
+    {"forked", forked, METH_NOARGS, NULL},
     {"connect_fd", connect_fd, METH_VARARGS, NULL},
     {NULL, NULL, 0, NULL},
 };

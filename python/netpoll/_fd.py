@@ -42,6 +42,20 @@ _IN_PROGRESS = {errno.EINPROGRESS, getattr(errno, "WSAEWOULDBLOCK", errno.EINPRO
 NEVER_WAITS = getattr(_socket, "MSG_DONTWAIT", 0) | getattr(_socket, "MSG_ERRQUEUE", 0)
 
 
+_forks = 0
+_survivor = 0
+
+
+def _forked() -> None:
+    global _forks, _survivor
+    _forks += 1
+    _survivor = threading.get_ident()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forked)
+
+
 class FD:
     """A number in use by a socket object, which closes it.
 
@@ -63,6 +77,8 @@ class FD:
         self._limits = [0, 0, 0]  # by mode: the timeout of who waits, an instant; 0: nobody does
         self._again = [False, False, False]  # by mode: who waits is to try once more
         self._kept = False  # by detach: the number is not ours to close
+        self._owners = [0, 0, 0]  # by mode: the thread that has locked it, if any has
+        self._forks = _forks  # when it was seen last
 
     @property
     def closed(self) -> bool:
@@ -147,6 +163,7 @@ class FD:
             raise _errors.deadline_exceeded(self.number, mode)
 
     def _enter(self, mode: int, waits: bool, limit: int) -> None:
+        self._see_forks()
         rc = lib.np_fdmutex_lock(self._mutex, mode)
         if rc == BUSY:
             if not waits:
@@ -154,6 +171,25 @@ class FD:
             rc = OK if self._queues.enter(self, mode, limit) else CLOSED
         if rc == CLOSED:
             raise _errors.closed(self.number)
+        self._owned_by(mode, threading.get_ident())
+
+    def _owned_by(self, mode: int, thread: int, /) -> None:
+        self._owners[mode] = thread
+
+    def _see_forks(self) -> None:
+        """In a forked child the other threads are gone, and nobody else will unlock what they had
+        locked."""
+        if self._forks == _forks:
+            return
+        self._forks, self._lock, survivor = _forks, threading.RLock(), _survivor
+        self._queues.forget_the_gone(survivor)
+        for mode in (READ, WRITE):
+            rc = lib.np_fdmutex_lock(self._mutex, mode)
+            if rc == BUSY and self._owners[mode] != survivor:
+                self._limits[mode] = 0
+                rc = OK
+            if rc == OK:
+                self._leave(mode)
 
     def _lock_or_queue(self, mode: int) -> int:
         return lib.np_fdmutex_lock_or_queue(self._mutex, mode)
@@ -162,6 +198,7 @@ class FD:
         lib.np_fdmutex_dequeued(self._mutex, mode)
 
     def _leave(self, mode: int) -> None:
+        self._owners[mode] = 0
         while (rc := lib.np_fdmutex_unlock(self._mutex, mode)) == BUSY:
             if self._queues.pass_on(self, mode):
                 return
@@ -200,6 +237,7 @@ class FD:
 
         For a layer above that takes data on behalf of somebody else.
         """
+        self._see_forks()
         with self._lock:
             self._again[mode] = True
             if self._desc is not None:
@@ -225,6 +263,7 @@ class FD:
         :raises ValueError: the timeout is NaN.
         """
         after = NEVER if timeout is None else nanoseconds(timeout)
+        self._see_forks()
         if self.closed:
             raise _errors.closed(self.number)
         now = lib.np_now()
@@ -254,6 +293,7 @@ class FD:
         return self._close(kept=True)
 
     def _close(self, kept: bool) -> bool:
+        self._see_forks()
         if lib.np_fdmutex_close(self._mutex) == CLOSED:
             return False
         self._kept = kept  # before we leave, and so before anybody can be the last to leave

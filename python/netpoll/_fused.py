@@ -6,6 +6,7 @@ for the FD.  The slot is the last thing in an object, so its place is known to C
 
 from __future__ import annotations
 
+import os
 import socket
 from typing import Any
 
@@ -26,3 +27,5 @@ class SocketBase(socket.socket):
 
 _core.connect_fd(Queues, open_for_io, pause)  # type: ignore[attr-defined]
 _core.add_socket_methods(SocketBase, socket.socket)  # type: ignore[attr-defined]
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_core.forked)  # type: ignore[attr-defined]

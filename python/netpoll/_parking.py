@@ -57,6 +57,7 @@ class Place:
 
     def __init__(self) -> None:
         self.gate = gate()
+        self.thread = threading.get_ident()
         self.granted = False  # the mode is ours; written with the queue's lock held
         self.left = False  # taken out of the queue; likewise
 
@@ -67,6 +68,7 @@ class Locked(Protocol):
     def _lock_or_queue(self, mode: int) -> int: ...
     def _dequeued(self, mode: int) -> None: ...
     def _leave(self, mode: int) -> None: ...
+    def _owned_by(self, mode: int, thread: int, /) -> None: ...
 
 
 class Queues:
@@ -115,7 +117,9 @@ class Queues:
         """
         with self._lock:
             if self._places[mode]:
-                self._let_in(self._places[mode].popleft(), True)
+                place = self._places[mode].popleft()
+                fd._owned_by(mode, place.thread)
+                self._let_in(place, True)
                 return True
             fd._dequeued(mode)
             return False
@@ -127,6 +131,13 @@ class Queues:
                 while places:
                     self._let_in(places.popleft(), False)
                 fd._dequeued(mode)
+
+    def forget_the_gone(self, survivor: int) -> None:
+        """In a forked child: one thread is left, perhaps in the middle of something here."""
+        if not self._lock._is_owned():  # type: ignore[attr-defined]
+            self._lock = threading.RLock()
+        for mode, places in self._places.items():
+            self._places[mode] = deque(place for place in places if place.thread == survivor)
 
     def _let_in(self, place: Place, granted: bool) -> None:
         place.granted = granted
