@@ -63,7 +63,7 @@ def _ours(sock: standard.socket) -> Any:
 def test_a_receive_waits_for_data(stage: Stage, pair: Any) -> None:
     a, b = pair
     reader = stage.spawn(a.recv, 100)
-    stage.stays_blocked(reader)
+    stage.stays_blocked(reader, seconds=0.02)
     b.send(b"hello")
     assert reader.result() == b"hello"
 
@@ -484,7 +484,7 @@ def test_a_killed_connect_leaves_no_socket_behind(greenlets: Stage) -> None:
             filler.connect_ex(listener.getsockname())
         before = open_fds()
         victim = greenlets.spawn(socket.create_connection, listener.getsockname())
-        greenlets.stays_blocked(victim)
+        greenlets.stays_blocked(victim, seconds=0.02)
         (number,) = open_fds() - before
         victim.greenlet.kill()
         victim.raises(GreenletExit)
@@ -843,7 +843,7 @@ def test_a_waiter_is_told_to_try_again(stage: Stage, pair: Any, when: str) -> No
 
     reader = stage.spawn(a._fd.call, READ, 0, attempt)
     if when == "parked":
-        stage.stays_blocked(reader)
+        stage.stays_blocked(reader, seconds=0.02)
         there.append(b"x")
         a._fd.again(READ)
     assert reader.result() == b"x"

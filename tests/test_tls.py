@@ -192,7 +192,7 @@ def test_asyncio_goes_on_as_ever(server_context: Any, client_context: Any) -> No
 def test_a_receive_waits_for_data(stage: Stage, connect: Connect) -> None:
     client, server = connect(stage)
     reader = stage.spawn(client.recv, 100)
-    stage.stays_blocked(reader)
+    stage.stays_blocked(reader, seconds=0.02)
     server.sendall(b"hello")
     assert reader.result() == b"hello"
 
@@ -302,7 +302,7 @@ def test_unwrap_beside_a_reader(stage: Stage, connect: Connect) -> None:
     """The reader meets the end; nobody waits for the other."""
     client, server = connect(stage)
     reader = stage.spawn(client.recv, 1)
-    stage.stays_blocked(reader)
+    stage.stays_blocked(reader, seconds=0.02)
     unwrapping = stage.spawn(client.unwrap)
     assert server.recv(1) == b""
     server.unwrap()
@@ -410,7 +410,7 @@ def test_a_write_that_was_cut_off_is_gone_on_with_or_refused(
 def test_a_killed_greenlet_leaves_the_socket_usable(greenlets: Stage, connect: Connect) -> None:
     client, server = connect(greenlets)
     victim: Any = greenlets.spawn(client.recv, 1)
-    greenlets.stays_blocked(victim)
+    greenlets.stays_blocked(victim, seconds=0.02)
     victim.greenlet.kill()
     victim.join(LONG)
     server.sendall(b"y")
@@ -482,7 +482,7 @@ def test_a_read_that_has_to_write_waits_for_that(stage: Stage, plain: Any, scrip
     script.wants["read"] = ssl.SSLWantWriteError
     reader = stage.spawn(operations.read, 1)
     plain[1].send(b"news to read is not what it waits for")
-    stage.stays_blocked(reader)
+    stage.stays_blocked(reader, seconds=0.02)
     script.wants["read"] = None
     drainer = stage.spawn(lambda: receive_exactly(plain[1], sent))
     assert reader.result() == "read"
@@ -493,7 +493,7 @@ def test_a_write_that_has_to_read_waits_for_that(stage: Stage, plain: Any, scrip
     script, operations = scripted
     script.wants["write"] = ssl.SSLWantReadError
     writer = stage.spawn(operations.write, b"data")
-    stage.stays_blocked(writer)
+    stage.stays_blocked(writer, seconds=0.02)
     script.wants["write"] = None
     plain[1].send(b"x")
     assert writer.result() == 4
@@ -507,11 +507,11 @@ def test_a_reader_that_got_what_a_writer_waited_for_lets_it_go_on(
     script.wants.update(read=ssl.SSLWantReadError, write=ssl.SSLWantReadError)
     reader = stage.spawn(operations.read, 1)
     writer = stage.spawn(operations.write, b"data")
-    stage.stays_blocked(reader, writer)
+    stage.stays_blocked(reader, writer, seconds=0.02)
     script.wants["write"] = None
     plain[1].send(b"x")
     assert writer.result() == 4
-    stage.stays_blocked(reader)
+    stage.stays_blocked(reader, seconds=0.02)
     script.wants["read"] = None
     plain[1].send(b"y")
     assert reader.result() == "read"
