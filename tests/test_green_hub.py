@@ -31,7 +31,7 @@ from support import (
 
 greenlet = pytest.importorskip("greenlet")
 
-from netpoll import green  # noqa: E402
+from netpoll import green, socket  # noqa: E402
 
 
 class Boom(Exception):
@@ -226,6 +226,62 @@ def test_a_ping_pong_that_never_rests_starves_nobody(greenlets: Stage, sockets: 
     for task in bouncing:
         task.join(LONG)
         assert task.done
+
+
+@pytest.mark.rule(12)
+@pytest.mark.parametrize("call", ["recv", "recv_into", "recvfrom"])
+def test_one_who_never_has_to_wait_starves_nobody(
+    greenlets: Stage, sockets: Sockets, call: str
+) -> None:
+    """As where a peer in another process sends faster than one reads."""
+    a, b = sockets.pair()
+    left = b.send(bytes(60_000))
+    with socket.socket(fileno=a.detach()) as sock:
+        sock.settimeout(None)
+        receive = getattr(sock, call)
+        wanted = bytearray(1) if call == "recv_into" else 1
+
+        def read() -> None:
+            nonlocal left
+            while left:
+                receive(wanted)
+                left -= 1
+
+        silent = greenlets.open(sockets.pair()[0])
+        silent.set_deadline(0.001)
+        expiring = greenlets.spawn(silent.wait, READ)
+        reading = greenlets.spawn(read)
+        for i in range(3):
+            green.sleep(0.001)
+            assert greenlets.spawn(lambda i=i: i).result() == i
+        expiring.raises(DeadlineExceeded)
+        assert left > 0
+        reading.result()
+
+
+@pytest.mark.rule(12)
+def test_one_who_never_has_to_wait_may_be_killed(greenlets: Stage, sockets: Sockets) -> None:
+    """Between two operations, so that nothing is lost."""
+    a, b = sockets.pair()
+    sent = b.send(bytes(60_000))
+    received = 0
+    with socket.socket(fileno=a.detach()) as sock:
+        sock.settimeout(None)
+
+        def read() -> None:
+            nonlocal received
+            while True:
+                received += len(sock.recv(1))
+
+        reading = green.spawn(read)
+        green.sleep(0)
+        reading.kill()
+        reading.join(LONG)
+        assert reading.dead
+        assert 0 < received < sent
+        sock.setblocking(False)
+        while received < sent:
+            received += len(sock.recv(sent))
 
 
 @pytest.mark.rule(12)

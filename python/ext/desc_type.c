@@ -306,6 +306,8 @@ static PyObject *waited(const DescObject *d, int mode, int rc)
 static PyObject *wait_here(DescObject *d, int mode, int flags)
 {
     TurnsObject *turns = ext_turns_here();
+    if (ext_give_way() < 0)
+        return NULL;
     return waited(d, mode,
                   turns ? ext_wait_in_hub(turns, d, mode, flags)
                         : ext_wait_in_thread(d, mode, flags));

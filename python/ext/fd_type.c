@@ -189,7 +189,7 @@ int ext_begin(ext_operation *op, FdObject *f, int mode, int flags)
 {
     *op = (ext_operation){.fd = f, .mode = mode};
     op->waits = f->timeout != 0 && !(flags & NEVER_WAITS);
-    if (see_forks(f) < 0)
+    if (see_forks(f) < 0 || (op->waits && ext_give_way() < 0))
         return -1;
     int rc = np_fdmutex_lock(&f->users, mode);
     if (rc == NP_CLOSED)

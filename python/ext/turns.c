@@ -287,6 +287,7 @@ static PyObject *take_turn(TurnsObject *t)
     if (!EXT_CONFINED(t))
         return NULL;
     set_running(t, NULL); /* it must not outlive its greenlet here */
+    t->straight = 0;
     PyObject *entry = pop_first(t);
 
     if (entry && entry == t->look) {
@@ -496,6 +497,21 @@ static PyObject *turns_wait_at(PyObject *self, PyObject *args)
     return rc == EXT_RAISED ? NULL : PyLong_FromLong(rc);
 }
 
+/* The others have a turn each, and then w. */
+static int let_others_run(TurnsObject *t, WaiterObject *w)
+{
+    Py_INCREF(t);
+    Py_INCREF(w);
+    PyObject *back = append_owned(t, (PyObject *)w) < 0 ? NULL : take_turn(t);
+    if (back)
+        set_running(t, w);
+    else
+        give_up(NULL, 0, w);
+    Py_XDECREF(back);
+    Py_DECREF(t);
+    return back ? 0 : -1;
+}
+
 /* rest(): the others of the calling thread's hub have a turn each.  False: it has none. */
 static PyObject *rest(PyObject *module, PyObject *unused)
 {
@@ -505,20 +521,34 @@ static PyObject *rest(PyObject *module, PyObject *unused)
     if (!t)
         Py_RETURN_FALSE;
     WaiterObject *w = current_waiter(t);
-    if (!w)
-        return NULL;
-    Py_INCREF(t);
-    Py_INCREF(w);
-    PyObject *back = append_owned(t, (PyObject *)w) < 0 ? NULL : take_turn(t);
-    if (back) {
-        Py_DECREF(back);
-        set_running(t, w);
-    } else {
-        give_up(NULL, 0, w);
-    }
-    Py_DECREF(t);
-    Py_DECREF(w);
-    return back ? PyBool_FromLong(1) : NULL;
+    int rc = w ? let_others_run(t, w) : -1;
+    Py_XDECREF(w);
+    return rc < 0 ? NULL : PyBool_FromLong(1);
+}
+
+/* The hub itself has no waiter: a signal handler may call from there, and must not be refused. */
+EXT_NOINLINE static int give_way(TurnsObject *t)
+{
+    PyObject *greenlet = get_current();
+    PyObject *w = greenlet ? PyObject_GetAttrString(greenlet, "_netpoll") : NULL;
+    int rc = 0;
+
+    t->straight = 0;
+    Py_XDECREF(greenlet);
+    if (w && ext_is_waiter(w))
+        rc = let_others_run(t, (WaiterObject *)w);
+    else if (!w && !PyErr_ExceptionMatches(PyExc_AttributeError))
+        rc = -1;
+    else
+        PyErr_Clear();
+    Py_XDECREF(w);
+    return rc;
+}
+
+int ext_give_way(void)
+{
+    enum { MOST = 128 };
+    return here && ++here->straight > MOST ? give_way(here) : 0;
 }
 
 /* --- the waiter ------------------------------------------------------------------------------ */

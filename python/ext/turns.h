@@ -16,6 +16,7 @@ typedef struct TurnsObject {
     PyObject *look;    /* the entry that stands for a look at it */
     PyObject *running; /* the waiter that came back from a wait last */
     bool alone;        /* a look is no more than that poller's */
+    int straight;      /* operations since the last turn: none of them had to wait */
     ext_doubts doubts; /* of those who wait */
     int64_t alarm;     /* an instant at which the hub must be visited, INT64_MAX if none */
 } TurnsObject;
@@ -34,6 +35,11 @@ bool ext_is_waiter(PyObject *object);
 
 /* The calling thread's hub; NULL if it has none. */
 TurnsObject *ext_turns_here(void);
+
+/* Before an operation that may wait: in a hub, who did many that did not lets the others have a
+ * turn each.  Somebody to whom data comes faster than it is read would have the thread for himself.
+ * 0, or -1: an exception was thrown into the greenlet meanwhile. */
+int ext_give_way(void);
 
 /* Waiting, as np_wait does: the calling greenlet, or the thread.  Besides the results of the core
  * there is EXT_RAISED: an exception is set, of a signal handler's or thrown into the greenlet. */

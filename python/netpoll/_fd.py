@@ -26,7 +26,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, ParamSpec, TypeVar
 
-from netpoll import _api, _errors
+from netpoll import _api, _errors, _hooks
 from netpoll._core import ffi, lib
 from netpoll._parking import Queues, pause
 from netpoll._pure import BUSY, CLOSED, NEVER, OK, nanoseconds
@@ -321,6 +321,8 @@ class _Operation:
         self._since = 0  # when it was counted last
 
     def __enter__(self) -> _Operation:
+        if self.waits:
+            _hooks.give_way()
         self.fd._enter(self.mode, self.waits, self.limit)
         return self
 

@@ -37,6 +37,15 @@ hubs = False
 wait: Callable[[Any, int, int], None] | None = None
 
 
+def _no_way_to_give() -> None:
+    pass
+
+
+#: For the engine in Python, before an operation that may wait: in a hub, who did many that did not
+#: have to lets the others have a turn each.
+give_way: Callable[[], None] = _no_way_to_give
+
+
 def _no_hub() -> Poller | None:
     return None
 

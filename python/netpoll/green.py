@@ -72,6 +72,8 @@ NAP = 0.001
 _LOOK = object()
 _START = object()
 
+_MOST_STRAIGHT = 128  # as in python/ext/turns.c
+
 
 # --- the queue ------------------------------------------------------------------------------------
 
@@ -150,6 +152,7 @@ class Hub(greenlet.greenlet):
         self.abroad: dict[Poller, int] = {}  # other pollers: how many of ours wait there
         self._tokens: deque[Any] = deque()  # out of the poller, and not in the queue yet
         self._fresh = Turns()  # spawned and not started
+        self.straight = 0  # operations of the engine in Python, until the next `_give_way`
         self._look_entry = _Errand(partial(self.switch, _LOOK))
         self._start_entry = _Errand(partial(self.switch, _START))
         self._timers: list[list[Any]] = []  # a heap of [when, serial, waiter]
@@ -626,6 +629,7 @@ def _current() -> _Waiter:
             _local.owner.hub.ready.settle(True)
             _hooks.hubs = True
             _hooks.wait = _wait
+            _hooks.give_way = _give_way
             if _hooks.new_hub is not None:
                 _hooks.new_hub(_local.owner.hub)
         waiter = _local.owner.hub.enroll(current)
@@ -670,8 +674,20 @@ _hooks.hub_poller = _hub_poller
 _hooks.gate = _gate
 
 
+def _give_way() -> None:
+    """Somebody to whom data comes faster than it is read would have the thread for himself."""
+    waiter: _Waiter | None = getattr(getcurrent(), "_netpoll", None)
+    if waiter is not None:  # a hub has none: a signal handler may call from there
+        hub = waiter.hub
+        hub.straight += 1
+        if hub.straight > _MOST_STRAIGHT:
+            hub.straight = 0
+            sleep(0)
+
+
 def _wait(desc: PollDesc, mode: int, flags: int) -> None:
     """`PollDesc.wait`, once there is a hub in the process."""
+    _give_way()
     current: Any = getcurrent()
     try:
         waiter: _Waiter = current._netpoll
