@@ -50,7 +50,7 @@ TABLES = [
         columns(size),
         loaded.echo(size, COMMON[size]),
         bounds(size),
-        5,
+        3,
         "Half of the peak is half of each server's own; there, and at the rate that is the same "
         "for all, messages are sent at random instants "
         "(Poisson) and latencies count from when they were due. The usual p99 is the median of "

@@ -6,12 +6,13 @@ import resource
 
 from benchmarks.harness import alone
 from benchmarks.model import Bound, Column, Entry, Measure, Ratio, Table
-from benchmarks.table import seconds
+from benchmarks.table import seconds, size
 from benchmarks.workloads import contestants
 
 TIMES = (Column("time", "a round trip", seconds), Column("cpu", "processor", seconds))
+TRIPS = Column("operations", "round trips", size)
 SPARE = 200  # descriptors that a process needs for itself
-LONGER, MANY = 4, 1000
+MANY = 1000
 
 PLACES = {"unix": "socketpair", "tcp": "TCP"}
 
@@ -30,7 +31,8 @@ def long_enough(pairs: int, measure: Measure) -> Measure:
     """With many pairs for longer, as the greenlets' end would count among few trips."""
     if pairs < MANY:
         return measure
-    return lambda subject, target: measure(subject, LONGER * target)
+    longer = 4 if pairs == MANY else 14
+    return lambda subject, target: measure(subject, longer * target)
 
 
 MOST = as_many_pairs_as_fit(10_000)
@@ -57,7 +59,7 @@ def table(pairs: int, kind: str, rounds: int = 3, bounds: tuple[Bound, ...] = ()
         f"ping-pong-{kind}-{pairs}",
         title_of(pairs, kind),
         rows,
-        TIMES,
+        (*TIMES, TRIPS) if pairs >= MANY else TIMES,
         long_enough(pairs, alone),
         bounds,
         rounds,
