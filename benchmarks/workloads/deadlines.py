@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 from benchmarks.harness import alone
 from benchmarks.model import Arg, C, Column, Entry, Go, Python, Ratio, Table
 from benchmarks.table import seconds
@@ -44,6 +46,17 @@ def flat(workload: str, title: str) -> Table:
     )
 
 
+def timeout(label: str, loop: str) -> Entry:
+    return Entry(f"{label}, reschedule", py("asyncio_loop", "move_timeout", loop=loop))
+
+
+TIMEOUTS = (
+    (timeout("asyncio.timeout", "asyncio"), timeout("asyncio.timeout on uvloop", "uvloop"))
+    if sys.version_info >= (3, 11)
+    else ()
+)
+
+
 TABLES = [
     Table(
         "deadlines-move",
@@ -65,6 +78,7 @@ TABLES = [
             Entry("eventlet.Timeout", py("eventlet_sockets")),
             Entry("asyncio, call_later", py("asyncio_loop", loop="asyncio")),
             Entry("uvloop, call_later", py("asyncio_loop", loop="uvloop")),
+            *TIMEOUTS,
             Entry("trio, CancelScope.deadline", py("trio_sockets")),
             Entry("C core alone", C("core", "move_one", (1,), PRELOAD)),
         ),
@@ -88,7 +102,8 @@ TABLES = [
         ),
         5,
         "Go computes the instant by time.Now().Add, netpoll from seconds. asyncio and uvloop "
-        "cancel a call_later and make it anew; the PollDesc's descriptor is an imaginary one.",
+        "cancel a call_later and make it anew, which asyncio.timeout does too where it is "
+        "rescheduled (CPython has it from 3.11 on). The PollDesc's descriptor is an imaginary one.",
     ),
     flat("move_one", "the same one moved again and again"),
     flat("move_each", "each of them moved in turn"),
