@@ -100,6 +100,13 @@ def run_all(chosen: argparse.Namespace, facts: list[str], commit: str) -> list[O
     return outcomes
 
 
+def take_profile() -> None:
+    if missing := profile.missing():
+        print(f"No profile is taken: {'; '.join(missing)}.")
+    else:
+        profile.take()
+
+
 def main() -> int:
     chosen = arguments()
     facts, commit = machine.description(), machine.commit()
@@ -119,8 +126,8 @@ def main() -> int:
     if chosen.quick:
         return 1 if failures else 0
     if chosen.only is None:
-        if not chosen.which and not profile.missing():
-            profile.take()
+        if not chosen.which:
+            take_profile()
         page.write(facts)
     return 1 if missed or failures else 0
 

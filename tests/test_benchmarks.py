@@ -139,6 +139,18 @@ def test_the_setting_up_of_many_pairs_is_not_measured(language: str) -> None:
     assert 0 < values["cpu"] < 1.1 * values["time"]  # of one thread
 
 
+def test_a_profile_that_cannot_be_taken_is_said_and_not_left_out(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from benchmarks import __main__, profile
+
+    monkeypatch.setattr(shutil, "which", lambda tool: None if tool == "strace" else f"/bin/{tool}")
+    monkeypatch.setattr(profile, "take", lambda: pytest.fail("it was taken"))
+    __main__.take_profile()
+    said = capsys.readouterr().out
+    assert "No profile" in said and "strace is missing" in said and "perf" not in said
+
+
 def in_a_process(code: str) -> subprocess.CompletedProcess[str]:
     """A thread that computes ties this one to a core: not in the process of the tests."""
     head = "import time\nfrom benchmarks import pairs\nfrom benchmarks.spinner import Spinner\n"
