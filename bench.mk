@@ -1,6 +1,6 @@
 # make bench      all rivals in one run, interleaved; writes docs/benchmarks.md.  BENCH_ARGS: groups or tables,
 #                 --quick, --rounds N, --only ROWS; `make bench BENCH_ARGS=--help`
-# make profile    where the time of a ping-pong goes, by perf and strace (Debian: linux-perf, strace)
+# make profile    where the time goes of what misses a bound, by perf and strace (Debian: linux-perf, strace)
 
 BENCH_ARGS ?=
 

@@ -55,12 +55,13 @@ def measured(bout: Bout, target: float) -> dict[str, float]:
     """Repeat a bout until it takes about `target` seconds: an operation's seconds, how many.
 
     Where little of its time is what is measured, `PATIENCE` ends it. What ran before the last
-    repetition was the warm-up; `all` counts it too. Garbage is collected before and not meanwhile,
-    as timeit has it: a collection belongs to nobody.
+    repetition was the warm-up; `all` counts it too. A target below 0 is no time: -7 asks for seven
+    times, at once. Garbage is collected before and not meanwhile, as timeit has it: a collection
+    belongs to nobody.
     """
     gc.collect()
     gc.disable()
-    times = done = 1
+    times = done = max(1, int(-target))
     took, whole = timed(bout, times)
     while took.elapsed < target * 0.7 and whole < PATIENCE * 0.7:
         times = next_try(times, took.elapsed, whole, target)

@@ -26,8 +26,8 @@ Load = Callable[..., Values]
 
 
 @contextmanager
-def served(subject: Subject, beside: bool) -> Iterator[Load]:
-    """A running server, and how to load it."""
+def served(subject: Subject, beside: bool) -> Iterator[tuple[int, Load]]:
+    """A running server's process, and how to load it."""
     server = start(subject, 0.0, beside)
     watchdog = threading.Timer(START_LIMIT, server.kill)
     watchdog.start()
@@ -36,7 +36,7 @@ def served(subject: Subject, beside: bool) -> Iterator[Load]:
         watchdog.cancel()
         if not answer:
             raise SubjectFailed(last_words(server, server.communicate()[1]))
-        yield functools.partial(load, server.pid, int(values_in(answer)["port"]))
+        yield server.pid, functools.partial(load, server.pid, int(values_in(answer)["port"]))
     except LoadFailed as failure:
         server.kill()
         complaint = server.communicate()[1].strip().splitlines()
@@ -94,7 +94,7 @@ def echo(size: int, common: float) -> Callable[[Subject, float], Values]:
     from the same server."""
 
     def measure(subject: Subject, target: float) -> Values:
-        with served(subject, False) as load:
+        with served(subject, False) as (_, load):
             peak = load(size, 3 * target, "peak")
             half = load(size, 5 * target, "open", rate=peak["rate"] / 2)
             same = load(size, 3 * target, "open", rate=common)
@@ -111,7 +111,7 @@ def rate_of(size: int, mode: str) -> Callable[[Subject, float, bool], Values]:
     """Only the rate, with or without a CPU-bound thread in the server."""
 
     def measure(subject: Subject, target: float, beside: bool) -> Values:
-        with served(subject, beside) as load:
+        with served(subject, beside) as (_, load):
             return load(size, 3 * target, mode)
 
     return measure

@@ -139,6 +139,33 @@ def test_the_setting_up_of_many_pairs_is_not_measured(language: str) -> None:
     assert 0 < values["cpu"] < 1.1 * values["time"]  # of one thread
 
 
+@pytest.mark.parametrize("language", ["Python", "C"])
+def test_a_workload_can_be_asked_for_a_number_of_times(language: str) -> None:
+    from benchmarks import harness, model
+
+    subject = {
+        "Python": model.Python("netpoll_sockets", "ping_pong", {"pairs": 3}),
+        "C": model.C("epoll", "ping_pong", (3, "unix", 0, "none")),
+    }[language]
+    values = harness.run(subject, -7)
+    assert values["operations"] == values["all"] == 21
+
+
+def test_system_calls_are_counted_by_name_and_those_in_vain_once_more(tmp_path: Path) -> None:
+    from benchmarks import profile
+
+    summary = tmp_path / "summary"
+    summary.write_text(
+        "syscall              calls    errors\n"
+        "---------------- --------- ---------\n"
+        "recvfrom               400       200\n"
+        "sendto                 200          \n"
+        "---------------- --------- ---------\n"
+        "total                  600       200\n"
+    )
+    assert profile.counts_in(summary) == {"recvfrom": 400, "recvfrom in vain": 200, "sendto": 200}
+
+
 def test_a_profile_that_cannot_be_taken_is_said_and_not_left_out(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
