@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import platform
 import socket
 import sys
@@ -10,12 +11,13 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
 from netpoll import READ, WRITE, DeadlineExceeded, PollDesc, _engine
 from netpoll import socket as netpoll_socket
-from support import LONG, WINE, Sockets, Stage
+from support import LONG, WINDOWS, WINE, Sockets, Stage
 
 pytestmark = pytest.mark.rule(16)
 
@@ -121,6 +123,10 @@ large_read = pytest.mark.skipif(
             marks=large_read,
         ),
         pytest.param(lambda a, b: (b.sendall(b"xyz"), a.recv(10)), id="sendall"),
+        pytest.param(lambda a, b: (b.send(b"x"), a.recvfrom(10)), id="recvfrom"),
+        pytest.param(
+            lambda a, b: (b.send(b"x"), a.recvfrom_into(bytearray(10))), id="recvfrom_into"
+        ),
         pytest.param(lambda a, b: a.set_deadline(100), id="set_deadline"),
     ],
 )
@@ -138,6 +144,27 @@ def test_an_operation_of_a_socket_that_need_not_wait_keeps_it(
         assert time.monotonic() - start < 4
 
 
+@pytest.mark.skipif(_engine.PURE_SOCKETS, reason="the standard class's methods let go")
+@pytest.mark.skipif(WINDOWS, reason="the standard class's methods do it, and let go")
+@pytest.mark.parametrize("family", ["AF_INET", "AF_INET6", "AF_UNIX"])
+def test_datagrams_with_addresses_keep_it(cpu_bound: None, family: str, tmp_path: Path) -> None:
+    names = {"AF_INET": ("127.0.0.1", 0), "AF_INET6": ("::1", 0), "AF_UNIX": str(tmp_path / "x")}
+    with netpoll_socket.socket(getattr(socket, family), socket.SOCK_DGRAM) as sock:
+        try:
+            sock.bind(names[family])
+        except OSError as error:
+            pytest.skip(f"no {family} here: {error}")
+        sock.settimeout(LONG)
+        address, buffer = sock.getsockname(), bytearray(10)
+        start = time.monotonic()
+        for _ in range(100):
+            assert sock.sendto(b"x", address) == sock.sendto(b"yz", 0, address) - 1 == 1
+            assert sock.recvfrom(10) == (b"x", address)
+            assert sock.recvfrom_into(buffer) == (2, address)
+        assert time.monotonic() - start < 4
+
+
+PEEK = socket.MSG_PEEK
 LARGE = 256 * 1024  # as in python/ext/socket_ops.c
 keeps_it = pytest.mark.skipif(
     _engine.PURE_SOCKETS, reason="the standard class's methods let go, whatever the size"
@@ -174,10 +201,24 @@ def somebody_ran(call: Callable[[], object], limit: float) -> bool:
     return result
 
 
-@pytest.mark.skipif(platform.python_implementation() != "CPython", reason="PyPy counts bytecodes")
-@pytest.mark.skipif(
-    bool(sysconfig.get_config_var("Py_GIL_DISABLED")), reason="there may be no GIL to give back"
-)
+PEEKS: dict[str, Callable[[Any, int], object]] = {  # which leave the data for the next one
+    "recv": lambda sock, size: sock.recv(size, PEEK),
+    "recv_into": lambda sock, size: sock.recv_into(bytearray(size), 0, PEEK),
+    "recvfrom": lambda sock, size: sock.recvfrom(size, PEEK),
+    "recvfrom_into": lambda sock, size: sock.recvfrom_into(bytearray(size), 0, PEEK),
+}
+
+has_one = [
+    pytest.mark.skipif(
+        platform.python_implementation() != "CPython", reason="PyPy counts bytecodes"
+    ),
+    pytest.mark.skipif(
+        bool(sysconfig.get_config_var("Py_GIL_DISABLED")), reason="there may be no GIL to give back"
+    ),
+]
+
+
+@pytest.mark.parametrize("call", [pytest.param(name, marks=has_one) for name in PEEKS])
 @pytest.mark.parametrize(
     ("size", "gives_back"),
     [
@@ -188,15 +229,37 @@ def somebody_ran(call: Callable[[], object], limit: float) -> bool:
     ],
 )
 def test_a_receive_gives_it_back_for_a_large_copy_only(
-    patience: None, stage: Stage, size: int, gives_back: bool
+    patience: None, stage: Stage, size: int, gives_back: bool, call: str
 ) -> None:
+    if WINDOWS and "from" in call:
+        pytest.skip("on Windows the standard class's method does it, and lets go")
     a, b = netpoll_socket.socketpair()
     with a, b:
         b.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
         b.setblocking(False)
         assert b.send(bytes(1 << 20)) > 16
-        look = partial(a.recv, size, socket.MSG_PEEK)  # which leaves the data for the next one
+        look = partial(PEEKS[call], a, size)
         assert somebody_ran(look, LONG if gives_back else 0.3) == gives_back
+
+
+@pytest.mark.skipif(WINDOWS, reason="the standard class's sendto lets go")
+@pytest.mark.parametrize(
+    ("size", "gives_back"),
+    [pytest.param(16, False, marks=[*has_one, keeps_it]), pytest.param(LARGE, True, marks=has_one)],
+)
+def test_a_greenlets_sendto_gives_it_back_for_a_large_copy_only(
+    patience: None, greenlets: Stage, size: int, gives_back: bool
+) -> None:
+    """What has no room in the receiver's buffer is dropped, and what is too long is refused."""
+    with netpoll_socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.bind(("127.0.0.1", 0))
+        address, data = sock.getsockname(), bytes(size)
+
+        def send() -> None:
+            with contextlib.suppress(OSError):
+                sock.sendto(data, address)
+
+        assert somebody_ran(send, LONG if gives_back else 0.3) == gives_back
 
 
 @pytest.mark.parametrize("call", ["wait", "wait_canceled", "poll(None)", "poll(seconds)"])

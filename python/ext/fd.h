@@ -31,6 +31,7 @@ typedef struct FdObject {
     ext_doubt doubt;  /* of a greenlet that waits to read */
     EXT_SHARED(PyObject *) queues; /* of netpoll/_parking.py; NULL until two met at one mode */
     uint8_t stream;                /* a short read or write means drained: which kind of stream */
+    EXT_SHARED(uint8_t) family;    /* of socket_ops.c */
     EXT_SHARED(bool) kept;         /* by detach: the number is not ours to close */
     EXT_SHARED(unsigned) forks;    /* of this process, when it was seen last */
     EXT_SHARED(unsigned long) owner[2]; /* by mode: the thread that has locked it, if any has */

@@ -7,11 +7,15 @@ import copy
 import errno
 import math
 import os
+import pathlib
 import pickle
 import socket as std
+import subprocess
+import sys
+import tempfile
 import types
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 from netpoll import socket as ours
@@ -317,6 +321,265 @@ def _described(error: BaseException) -> tuple[object, ...]:
 @pytest.mark.parametrize("name", CALLS)
 def test_same_outcome(name: str) -> None:
     assert outcome(ours, CALLS[name]) == outcome(std, CALLS[name])
+
+
+# --- addresses ---------------------------------------------------------------------------------
+
+
+class Pair(NamedTuple):
+    host: str
+    port: int
+
+
+class Index:
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+    def __index__(self) -> int:
+        return self.number
+
+
+def sent_to(form: Callable[[Any], Any], family: int, name: Any) -> Callable[[Stage], Any]:
+    """A datagram to the socket itself, by a form of its address, and the addresses as told."""
+
+    def call(stage: Stage) -> Any:
+        sock = stage.new(family, std.SOCK_DGRAM)
+        sock.bind(name)
+        sock.settimeout(0.2)  # some go elsewhere
+        address = sock.getsockname()
+        sent = [
+            sock.sendto(b"abc", form(address)),
+            sock.sendto(bytearray(b"abcd"), 0, form(address)),
+        ]
+        buffer = bytearray(9)
+        received = [sock.recvfrom(9), sock.recvfrom_into(buffer)]
+        return sent, [(data, told == address, shape(told)) for data, told in received], buffer
+
+    return call
+
+
+def shape(address: Any) -> Any:
+    """What of it is the same in another run: a port and a folder are not."""
+    if isinstance(address, tuple):
+        return [type(part) for part in address], address[0], address[2:]
+    return type(address), len(address)
+
+
+IN: dict[str, Callable[[Any], Any]] = {
+    "as told": lambda a: a,
+    "a named tuple": lambda a: Pair(*a[:2]),
+    "a list": list,
+    "too short": lambda a: a[:1],
+    "too long": lambda a: (*a, 0, 0, 0),
+    "nothing": lambda a: (),
+    "text": lambda a: a[0],
+    "none": lambda a: None,
+    "host of bytes": lambda a: (a[0].encode(), *a[1:]),
+    "host of a bytearray": lambda a: (bytearray(a[0].encode()), *a[1:]),
+    "host with a NUL": lambda a: (a[0] + "\0", *a[1:]),
+    "host with a NUL and more": lambda a: (a[0] + "\0.1", *a[1:]),
+    "host that is a surrogate": lambda a: ("\udcff", *a[1:]),
+    "host that is a number": lambda a: (1, *a[1:]),
+    "no host": lambda a: ("", *a[1:]),
+    "host by name": lambda a: ("localhost", *a[1:]),
+    "all hosts": lambda a: ("<broadcast>", *a[1:]),
+    "host in short": lambda a: ("127.1", *a[1:]),
+    "host of the other family": lambda a: ({"::1": "127.0.0.1"}.get(a[0], "::1"), *a[1:]),
+    "port as text": lambda a: (a[0], str(a[1]), *a[2:]),
+    "port as a fraction": lambda a: (a[0], 1.0, *a[2:]),
+    "port as an index": lambda a: (a[0], Index(a[1]), *a[2:]),
+    "port as a bool": lambda a: (a[0], True, *a[2:]),
+    "port 0": lambda a: (a[0], 0, *a[2:]),
+    "port -1": lambda a: (a[0], -1, *a[2:]),
+    "port 65536": lambda a: (a[0], 2**16, *a[2:]),
+    "port beyond all": lambda a: (a[0], 2**80, *a[2:]),
+}
+IN6: dict[str, Callable[[Any], Any]] = IN | {
+    "two": lambda a: a[:2],
+    "three": lambda a: a[:3],
+    "a flow": lambda a: (*a[:2], 0xFFFFF, a[3]),
+    "too much flow": lambda a: (*a[:2], 0x100000, a[3]),
+    "negative flow": lambda a: (*a[:2], -1, a[3]),
+    "a scope": lambda a: (*a[:3], 1),
+    "the last scope": lambda a: (*a[:3], 2**32 - 1),
+    "too much scope": lambda a: (*a[:3], 2**32),
+    "negative scope": lambda a: (*a[:3], -1),
+    "scope beyond all": lambda a: (*a[:3], 2**80),
+    "scope as text": lambda a: (*a[:3], "lo"),
+    "scope in the host": lambda a: (a[0] + "%1", *a[1:]),
+    "mapped": lambda a: ("::ffff:127.0.0.1", *a[1:]),
+    "nobody's": lambda a: ("fe80::1", *a[1:]),
+}
+UN: dict[str, Callable[[Any], Any]] = {
+    "as told": lambda a: a,
+    "bytes": os.fsencode,
+    "text": os.fsdecode,
+    "a bytearray": lambda a: bytearray(os.fsencode(a)),
+    "a path": lambda a: pathlib.Path(os.fsdecode(a)),
+    "a tuple": lambda a: (a,),
+    "none": lambda a: None,
+    "nothing": lambda a: "",
+    "nothing in bytes": lambda a: b"",
+    "nobody's": lambda a: "/nowhere/at/all",
+    "nobody's, abstract": lambda a: b"\0nobody",
+    "cut at a NUL": lambda a: os.fsencode(a) + b"\0x",
+    "107 bytes": lambda a: b"/" * 107,
+    "108 bytes": lambda a: b"/" * 108,
+    "108 bytes, abstract": lambda a: b"\0" + b"x" * 107,
+    "109 bytes, abstract": lambda a: b"\0" + b"x" * 108,
+    "not to be encoded": lambda a: "\ud800",
+}
+
+
+def _bound(family: int, name: Any) -> bool:
+    with std.socket(family, std.SOCK_DGRAM) as sock:
+        try:
+            sock.bind(name)
+        except OSError:
+            return False
+        return True
+
+
+@pytest.mark.parametrize("form", IN)
+def test_addresses_of_ipv4(form: str) -> None:
+    call = sent_to(IN[form], std.AF_INET, ("127.0.0.1", 0))
+    assert outcome(ours, call) == outcome(std, call)
+
+
+@pytest.mark.parametrize("form", IN6)
+def test_addresses_of_ipv6(form: str) -> None:
+    if not std.has_ipv6 or not _bound(std.AF_INET6, ("::1", 0)):
+        pytest.skip("no IPv6 here")
+    call = sent_to(IN6[form], std.AF_INET6, ("::1", 0))
+    assert outcome(ours, call) == outcome(std, call)
+
+
+needs_unix = pytest.mark.skipif(not hasattr(std, "AF_UNIX"), reason="Python has no AF_UNIX here")
+
+
+@needs_unix
+@pytest.mark.parametrize("form", UN)
+@pytest.mark.parametrize("name", ["short", "all there is room for", "no text"])
+def test_addresses_that_are_paths(form: str, name: str) -> None:
+    def call(stage: Stage) -> Any:
+        with tempfile.TemporaryDirectory(dir="/tmp") as folder:
+            start = os.fsencode(folder) + b"/"
+            path = {
+                "short": start + b"x",
+                "all there is room for": start + b"x" * (107 - len(start)),
+                "no text": start + b"\xff\xfe",
+            }[name]
+            return sent_to(UN[form], std.AF_UNIX, path)(stage)
+
+    assert outcome(ours, call) == outcome(std, call)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="abstract names are Linux's")
+@pytest.mark.parametrize("form", UN)
+@pytest.mark.parametrize("name", [b"", b"\0netpoll", b"\0net\0poll\xff", b"\0".ljust(108, b"x")])
+def test_addresses_that_are_abstract(form: str, name: bytes) -> None:
+    own = name[:100] and name[:100] + b"%d" % os.getpid()
+    call = sent_to(UN[form], std.AF_UNIX, own)
+    assert outcome(ours, call) == outcome(std, call)
+
+
+def from_nobody(receive: Callable[[Any], Any]) -> Callable[[Stage], Any]:
+    """A datagram of one who has no name."""
+
+    def call(stage: Stage) -> Any:
+        with tempfile.TemporaryDirectory(dir="/tmp") as folder:
+            sock = stage.new(std.AF_UNIX, std.SOCK_DGRAM)
+            sock.bind(folder + "/x")
+            with stage.module.socket(std.AF_UNIX, std.SOCK_DGRAM) as other:
+                other.sendto(b"abcdef", folder + "/x")
+            sock.settimeout(5)
+            return receive(sock)
+
+    return call
+
+
+def over_tcp(receive: Callable[[Any], Any]) -> Callable[[Stage], Any]:
+    def call(stage: Stage) -> Any:
+        with stage.module.create_server(("127.0.0.1", 0)) as listener:
+            sock = stage.module.create_connection(listener.getsockname(), timeout=5)
+            with sock, listener.accept()[0] as peer:
+                peer.sendall(b"abcdef")
+                return receive(sock)
+
+    return call
+
+
+RECEIVE: dict[str, Callable[[Any], Any]] = {
+    "a part": lambda sock: (sock.recvfrom(3), sock.settimeout(0), sock.recvfrom(9)),
+    "nothing": lambda sock: (sock.recvfrom(0), sock.settimeout(0), sock.recvfrom(9)),
+    "by peeking": lambda sock: (sock.recvfrom(3, std.MSG_PEEK), sock.recvfrom(9)),
+    "all": lambda sock: sock.recvfrom(6, std.MSG_WAITALL),
+    "with room for much": lambda sock: sock.recvfrom(1 << 20),
+    "into a part": lambda sock: into(9, 3)(sock.recvfrom_into),
+    "into all": lambda sock: into(9)(sock.recvfrom_into),
+    "into no room": lambda sock: (
+        into(0)(sock.recvfrom_into),
+        sock.settimeout(0),
+        sock.recvfrom(9),
+    ),
+    "into a bit, told of all": lambda sock: into(3, 3, std.MSG_TRUNC)(sock.recvfrom_into)[0],
+    "out of time": lambda sock: (sock.recvfrom(9), sock.settimeout(0.01), sock.recvfrom(9)),
+    "flags that are too large": lambda sock: sock.recvfrom(3, 2**40),
+    "too large": lambda sock: sock.recvfrom(2**80),
+    "a fraction": lambda sock: sock.recvfrom(3.0),
+    "by keyword": lambda sock: sock.recvfrom(bufsize=3),
+    "into bytes": lambda sock: sock.recvfrom_into(b"abc"),
+}
+
+
+@pytest.mark.parametrize("how", RECEIVE)
+@pytest.mark.parametrize("where", [pytest.param(from_nobody, marks=needs_unix), over_tcp])
+def test_senders_without_a_name(where: Callable[[Any], Callable[[Stage], Any]], how: str) -> None:
+    call = where(RECEIVE[how])
+    assert outcome(ours, call) == outcome(std, call)
+
+
+HOOKED = """
+import sys
+from {module} import socket, AF_INET, SOCK_DGRAM
+heard, refuse = [], []
+def hook(event, args):
+    if event == "socket.sendto":
+        heard.append((args[0] is sock, args[1] == sock.getsockname(), len(args)))
+        if refuse:
+            raise KeyError("refused")
+sys.addaudithook(hook)
+sock = socket(AF_INET, SOCK_DGRAM)
+sock.bind(("127.0.0.1", 0))
+sock.sendto(b"first", sock.getsockname())
+sock.sendto(b"second", 0, sock.getsockname())
+refuse.append(True)
+try:
+    sock.sendto(b"third", sock.getsockname())
+except KeyError as error:
+    heard.append(error.args)
+sock.settimeout(0)
+print(heard, sock.recv(9), sock.recv(9))
+try:
+    sock.recv(9)
+except BlockingIOError:
+    print("no third")
+"""
+
+
+def test_an_audit_hook_hears_of_each_sendto_once_and_may_refuse_it() -> None:
+    heard = [
+        subprocess.run(
+            [sys.executable, "-c", HOOKED.format(module=module)],
+            check=True,
+            capture_output=True,
+            text=True,
+        ).stdout
+        for module in ("netpoll.socket", "socket")
+    ]
+    assert heard[0] == heard[1]
+    assert heard[1].count("True, True, 2") == 3 and "refused" in heard[1]
+    assert heard[1].endswith("no third\n")
 
 
 def test_every_public_name_is_there() -> None:
