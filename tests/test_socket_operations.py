@@ -92,9 +92,15 @@ def _writes(send: Callable[[Any], Any], expected: object) -> Build:
 
 
 def _fill(a: Any, b: Any) -> None:
-    for sock in a, b:  # where a pair is TCP, the buffers are large
-        sock.setsockopt(standard.SOL_SOCKET, standard.SO_SNDBUF, 1 << 16)
+    _limit_buffers(a, b)
     fill(a.fileno())
+
+
+def _limit_buffers(*socks: Any) -> None:
+    """Where a pair is TCP, they are large, and grow."""
+    for sock in socks:
+        for option in standard.SO_SNDBUF, standard.SO_RCVBUF:
+            sock.setsockopt(standard.SOL_SOCKET, option, 1 << 16)
 
 
 def _sendto(stage: Stage, stack: contextlib.ExitStack) -> Scene:
@@ -113,7 +119,12 @@ def _sendfile(stage: Stage, stack: contextlib.ExitStack) -> Scene:
     stack.callback(file.close)
     file.write(b"abc")
     file.flush()
-    return scene._replace(operate=lambda: scene.sock.sendfile(file))
+
+    def operate() -> Any:
+        file.seek(0)  # where there is no os.sendfile it is read from where it stands
+        return scene.sock.sendfile(file)
+
+    return scene._replace(operate=operate)
 
 
 def _accept(stage: Stage, stack: contextlib.ExitStack) -> Scene:
@@ -179,7 +190,7 @@ if hasattr(standard.socket, "sendmsg"):
         "sendmsg": _writes(lambda a: a.sendmsg([b"x", b"y"]), 2),
     }
 if sys.platform == "linux":  # elsewhere what is full refuses
-    PLAIN |= {"sendto": _sendto, "connect": _connect, "connect, unix": _connect_unix}
+    PLAIN |= {"sendto": _sendto, "connect": _connect, "connect_unix": _connect_unix}
 
 
 def _handshake(stage: Stage, stack: contextlib.ExitStack) -> Scene:
@@ -237,6 +248,7 @@ RECORD = b"r" * 1000
 def _tls_writes(send: Callable[[Any], Any], expected: object) -> Build:
     def build(stage: Stage, stack: contextlib.ExitStack) -> Scene:
         a, b = _tls(stage, stack)
+        _limit_buffers(a, b)
         a.settimeout(0)
         with contextlib.suppress(ssl.SSLWantWriteError):
             while True:
@@ -257,12 +269,12 @@ def _unwrap(stage: Stage, stack: contextlib.ExitStack) -> Scene:
 
 
 TLS_ONE_WAY: dict[str, Build] = {
-    "TLS recv": _tls_reads(lambda a: a.recv(2), b"x\n"),
-    "TLS recv_into": _tls_reads(lambda a: _into(a.recv_into), (2, b"x\n")),
-    "TLS send": _tls_writes(lambda a: a.send(RECORD), len(RECORD)),
-    "TLS sendall": _tls_writes(lambda a: a.sendall(RECORD), None),
+    "TLS_recv": _tls_reads(lambda a: a.recv(2), b"x\n"),
+    "TLS_recv_into": _tls_reads(lambda a: _into(a.recv_into), (2, b"x\n")),
+    "TLS_send": _tls_writes(lambda a: a.send(RECORD), len(RECORD)),
+    "TLS_sendall": _tls_writes(lambda a: a.sendall(RECORD), None),
 }
-TLS_BOTH_WAYS: dict[str, Build] = {"TLS handshake": _handshake, "TLS unwrap": _unwrap}
+TLS_BOTH_WAYS: dict[str, Build] = {"TLS_handshake": _handshake, "TLS_unwrap": _unwrap}
 
 
 def _with_file(mode: str, buffering: int, use: Callable[[Any], Any]) -> Callable[[Any], Any]:
@@ -277,10 +289,10 @@ def _with_file(mode: str, buffering: int, use: Callable[[Any], Any]) -> Callable
 
 #: Files keep the socket open, as those of the standard class do.
 FILES: dict[str, Build] = {
-    "makefile, read": _reads(_with_file("rb", 0, lambda file: file.read(2)), b"x\n"),
-    "makefile, readline": _reads(_with_file("rb", -1, lambda file: file.readline()), b"x\n"),
-    "makefile, write": _writes(_with_file("wb", 0, lambda file: file.write(b"x")), 1),
-    "makefile, flush": _writes(_with_file("wb", -1, lambda file: file.write(b"xy")), 2),
+    "makefile_read": _reads(_with_file("rb", 0, lambda file: file.read(2)), b"x\n"),
+    "makefile_readline": _reads(_with_file("rb", -1, lambda file: file.readline()), b"x\n"),
+    "makefile_write": _writes(_with_file("wb", 0, lambda file: file.write(b"x")), 1),
+    "makefile_flush": _writes(_with_file("wb", -1, lambda file: file.write(b"xy")), 2),
 }
 
 
@@ -444,7 +456,7 @@ PASSING = [
 ]
 ONE_WAY = [deadline_of_the_other_direction_passes]
 TABLE = {
-    f"{name}, {event.__name__}": (build, event)
+    f"{name}-{event.__name__}": (build, event)
     for operations, events in (
         (PLAIN | TLS_ONE_WAY, CLOSING + PASSING + ONE_WAY),
         (TLS_BOTH_WAYS, CLOSING + PASSING),
@@ -481,5 +493,5 @@ def test_a_file_keeps_the_socket_open_and_detach_ends_its_operations(
         task = _begin(stage, scene)
         scene.sock.close()
         stage.stays_blocked(task, seconds=LOOK)
-        os.close(scene.sock.detach())
+        standard.close(scene.sock.detach())
         task.raises(ClosedError)
