@@ -123,10 +123,6 @@ large_read = pytest.mark.skipif(
             marks=large_read,
         ),
         pytest.param(lambda a, b: (b.sendall(b"xyz"), a.recv(10)), id="sendall"),
-        pytest.param(lambda a, b: (b.send(b"x"), a.recvfrom(10)), id="recvfrom"),
-        pytest.param(
-            lambda a, b: (b.send(b"x"), a.recvfrom_into(bytearray(10))), id="recvfrom_into"
-        ),
         pytest.param(lambda a, b: a.set_deadline(100), id="set_deadline"),
     ],
 )
@@ -141,26 +137,6 @@ def test_an_operation_of_a_socket_that_need_not_wait_keeps_it(
         start = time.monotonic()
         for _ in range(200):
             operation(a, b)
-        assert time.monotonic() - start < 4
-
-
-@pytest.mark.skipif(_engine.PURE_SOCKETS, reason="the standard class's methods let go")
-@pytest.mark.skipif(WINDOWS, reason="the standard class's methods do it, and let go")
-@pytest.mark.parametrize("family", ["AF_INET", "AF_INET6", "AF_UNIX"])
-def test_datagrams_with_addresses_keep_it(cpu_bound: None, family: str, tmp_path: Path) -> None:
-    names = {"AF_INET": ("127.0.0.1", 0), "AF_INET6": ("::1", 0), "AF_UNIX": str(tmp_path / "x")}
-    with netpoll_socket.socket(getattr(socket, family), socket.SOCK_DGRAM) as sock:
-        try:
-            sock.bind(names[family])
-        except OSError as error:
-            pytest.skip(f"no {family} here: {error}")
-        sock.settimeout(LONG)
-        address, buffer = sock.getsockname(), bytearray(10)
-        start = time.monotonic()
-        for _ in range(100):
-            assert sock.sendto(b"x", address) == sock.sendto(b"yz", 0, address) - 1 == 1
-            assert sock.recvfrom(10) == (b"x", address)
-            assert sock.recvfrom_into(buffer) == (2, address)
         assert time.monotonic() - start < 4
 
 
@@ -240,6 +216,28 @@ def test_a_receive_gives_it_back_for_a_large_copy_only(
         assert b.send(bytes(1 << 20)) > 16
         look = partial(PEEKS[call], a, size)
         assert somebody_ran(look, LONG if gives_back else 0.3) == gives_back
+
+
+@pytest.mark.skipif(WINDOWS, reason="the standard class's methods do it, and let go")
+@pytest.mark.parametrize(
+    "family",
+    [pytest.param(name, marks=[*has_one, keeps_it]) for name in ("AF_INET", "AF_INET6", "AF_UNIX")],
+)
+def test_a_receive_with_an_address_keeps_it(patience: None, family: str, tmp_path: Path) -> None:
+    names = {"AF_INET": ("127.0.0.1", 0), "AF_INET6": ("::1", 0), "AF_UNIX": str(tmp_path / "x")}
+    with netpoll_socket.socket(getattr(socket, family), socket.SOCK_DGRAM) as sock:
+        try:
+            sock.bind(names[family])
+        except OSError as error:
+            pytest.skip(f"no {family} here: {error}")
+        address, buffer = sock.getsockname(), bytearray(10)
+        sock.sendto(b"x", address)
+
+        def look() -> None:
+            assert sock.recvfrom(10, PEEK) == (b"x", address)
+            assert sock.recvfrom_into(buffer, 0, PEEK) == (1, address)
+
+        assert not somebody_ran(look, 0.3)
 
 
 @pytest.mark.skipif(WINDOWS, reason="the standard class's sendto lets go")
