@@ -65,7 +65,11 @@ Build = Callable[[Stage, contextlib.ExitStack], Scene]
 
 def _pair(stack: contextlib.ExitStack, kind: int = socket.SOCK_STREAM) -> tuple[Any, Any]:
     a, b = socket.socketpair(type=kind)
-    return stack.enter_context(a), stack.enter_context(b)
+    for sock in stack.enter_context(a), stack.enter_context(b):
+        for option in standard.SO_SNDBUF, standard.SO_RCVBUF:
+            if a.family == standard.AF_INET:  # TCP's are large, and grow
+                sock.setsockopt(standard.SOL_SOCKET, option, 1 << 16)
+    return a, b
 
 
 def _reads(receive: Callable[[Any], Any], expected: object) -> Build:
@@ -85,29 +89,17 @@ def _into(receive: Callable[[bytearray], Any]) -> Any:
 def _writes(send: Callable[[Any], Any], expected: object) -> Build:
     def build(stage: Stage, stack: contextlib.ExitStack) -> Scene:
         a, b = _pair(stack)
-        _fill(a, b)
+        fill(a.fileno())
         return Scene(a, a.set_read_deadline, lambda: send(a), lambda: drain(b.fileno()), expected)
 
     return build
-
-
-def _fill(a: Any, b: Any) -> None:
-    _limit_buffers(a, b)
-    fill(a.fileno())
-
-
-def _limit_buffers(*socks: Any) -> None:
-    """Where a pair is TCP, they are large, and grow."""
-    for sock in socks:
-        for option in standard.SO_SNDBUF, standard.SO_RCVBUF:
-            sock.setsockopt(standard.SOL_SOCKET, option, 1 << 16)
 
 
 def _sendto(stage: Stage, stack: contextlib.ExitStack) -> Scene:
     a, b = _pair(stack, standard.SOCK_DGRAM)
     address = b"\0netpoll" + os.urandom(8)
     b.bind(address)
-    _fill(a, b)
+    fill(a.fileno())
     return Scene(
         a, a.set_read_deadline, lambda: a.sendto(b"x", address), lambda: drain(b.fileno()), 1
     )
@@ -242,13 +234,12 @@ def _tls_reads(receive: Callable[[Any], Any], expected: object) -> Build:
     return build
 
 
-RECORD = b"r" * 1000
+RECORD = b"r" * 16384  # as large as one may be: no little room lets it through
 
 
 def _tls_writes(send: Callable[[Any], Any], expected: object) -> Build:
     def build(stage: Stage, stack: contextlib.ExitStack) -> Scene:
         a, b = _tls(stage, stack)
-        _limit_buffers(a, b)
         a.settimeout(0)
         with contextlib.suppress(ssl.SSLWantWriteError):
             while True:
