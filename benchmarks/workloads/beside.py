@@ -61,7 +61,7 @@ def times(
         f"beside a CPU-bound thread: {title}",
         contestants.ping_pong(pairs, kind, beside=cores, **more),
         TIMES,
-        long_enough(pairs, with_and_without(run, "time")),
+        long_enough(pairs, with_and_without(run, "time"), most=6),
         (Limit("netpoll", "kept", "at least", 0.4, says),) if says else (),
         5 if says else 2,
         " ".join(filter(None, notes)),

@@ -27,11 +27,11 @@ def as_many_pairs_as_fit(wanted: int) -> int:
     )
 
 
-def long_enough(pairs: int, measure: Measure) -> Measure:
+def long_enough(pairs: int, measure: Measure, most: int = 14) -> Measure:
     """With many pairs for longer, as the greenlets' end would count among few trips."""
     if pairs < MANY:
         return measure
-    longer = 4 if pairs == MANY else 14
+    longer = 4 if pairs == MANY else most
     return lambda subject, target: measure(subject, longer * target)
 
 
