@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import platform
 import socket
 import sys
@@ -216,6 +217,24 @@ def test_a_receive_gives_it_back_for_a_large_copy_only(
         assert b.send(bytes(1 << 20)) > 16
         look = partial(PEEKS[call], a, size)
         assert somebody_ran(look, LONG if gives_back else 0.3) == gives_back
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the standard class may accept")
+@pytest.mark.skipif(_engine.PURE_SOCKETS, reason="the standard class accepts")
+def test_an_accepted_socket_does_not_block_and_need_not_be_told(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To tell it gives the GIL back, and for so little nobody would see that."""
+    told: list[object] = []
+    monkeypatch.setattr(socket.socket, "setblocking", lambda *args: told.append(args))
+    with netpoll_socket.create_server(("127.0.0.1", 0)) as listener:
+        told.clear()
+        with socket.create_connection(listener.getsockname(), timeout=LONG):
+            accepted, _ = listener.accept()
+            with accepted:
+                assert not os.get_blocking(accepted.fileno())
+                assert socket.socket.gettimeout(accepted) == 0
+    assert told == []
 
 
 @pytest.mark.skipif(WINDOWS, reason="the standard class's methods do it, and let go")

@@ -24,7 +24,8 @@ static int accept_one(ext_operation *op, peer *p)
             return -1;
         ext_forget(op->fd, NP_READ);
         p->from.size = sizeof p->from.at;
-        p->number = accept4((int)op->fd->number, &p->from.at.any, &p->from.size, SOCK_CLOEXEC);
+        p->number = accept4((int)op->fd->number, &p->from.at.any, &p->from.size,
+                            SOCK_CLOEXEC | SOCK_NONBLOCK);
         if (p->number >= 0)
             return 0;
         if (ext_failed(op) < 0)

@@ -121,7 +121,10 @@ PyObject *ext_set_io_deadline(FdObject *fd, PyObject *timeout, int modes);
 /* accept.c, where the system has the call for it */
 #if defined(__linux__) || defined(__FreeBSD__) || defined(__OpenBSD__) || defined(__DragonFly__)
 #define EXT_ACCEPT
-PyObject *ext_accept(FdObject *fd); /* number, which blocks, and address */
+enum { EXT_ACCEPTS = 1 };
+PyObject *ext_accept(FdObject *fd); /* number, which does not block, and address */
+#else
+enum { EXT_ACCEPTS = 0 };
 #endif
 
 int ext_add_fd_type(PyObject *module);

@@ -904,5 +904,7 @@ static PyMethodDef functions[] = {
 
 int ext_add_socket_methods(PyObject *module)
 {
+    if (PyModule_AddIntConstant(module, "ACCEPTS", EXT_ACCEPTS) < 0)
+        return -1;
     return PyModule_AddFunctions(module, functions);
 }

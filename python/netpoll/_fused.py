@@ -14,9 +14,10 @@ from netpoll import _core
 from netpoll._api import open_for_io
 from netpoll._parking import Queues, pause
 
-__all__ = ["FD", "SocketBase"]
+__all__ = ["ACCEPTS", "FD", "SocketBase"]
 
 FD: Any = _core.FD  # type: ignore[attr-defined]
+ACCEPTS: int = _core.ACCEPTS  # type: ignore[attr-defined]
 
 
 class SocketBase(socket.socket):

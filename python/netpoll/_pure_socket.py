@@ -19,6 +19,10 @@ MSG_WAITALL = getattr(_socket, "MSG_WAITALL", 0)
 MSG_SAME = getattr(_socket, "MSG_PEEK", 0) | getattr(_socket, "MSG_OOB", 0)
 
 
+#: Do streams accept connections that do not block from the beginning?
+ACCEPTS: int = 0
+
+
 class SocketBase(socket.socket):
     """What may wait.  The socket itself is non-blocking, and so its methods never do."""
 

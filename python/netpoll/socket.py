@@ -49,9 +49,9 @@ from netpoll._parking import pause
 
 if TYPE_CHECKING or _engine.PURE_SOCKETS:
     from netpoll._fd import FD
-    from netpoll._pure_socket import SocketBase
+    from netpoll._pure_socket import ACCEPTS, SocketBase
 else:
-    from netpoll._fused import FD, SocketBase
+    from netpoll._fused import ACCEPTS, FD, SocketBase
 
 if _std.socket.__module__ != "socket":
     raise ImportError(
@@ -102,8 +102,11 @@ class socket(SocketBase):  # type: ignore[no-redef]
         try:
             fd = FD(number, listener._fd.stream)
             fd.timeout = _std.getdefaulttimeout()
-            super().__init__(_family_of(listener), _type_of(listener), _proto_of(listener), number)
-            super().setblocking(False)
+            born = _std.SOCK_NONBLOCK if ACCEPTS and fd.stream else 0  # it does not block already
+            kind = _type_of(listener) | born
+            super().__init__(_family_of(listener), kind, _proto_of(listener), number)
+            if not born:
+                super().setblocking(False)
             self._fd = fd
         except BaseException:
             super().detach()
