@@ -29,15 +29,17 @@ def columns(size: int) -> tuple[Column, ...]:
 
 
 def bounds(size: int) -> tuple[Bound, ...]:
+    """At half of each one's own peak, and where all have the same load."""
+    half, same = "at half the peak", f"at {COMMON[size]:,}/s"
     return tuple(
         Ratio(
-            "netpoll",
-            rival,
-            f"half {metric}",
-            1.0,
-            f"echo, {SIZES[size]}: {metric} at half the peak below {who}'s",
+            "netpoll", rival, metric, 1.0, f"echo, {SIZES[size]}: {says} {where} below {who}'s"
         )
-        for metric in ("usual p99", "p99")
+        for metric, says, where in (
+            ("half usual p99", "usual p99", half),
+            ("half p99", "p99", half),
+            ("same usual p99", "usual p99", same),
+        )
         for who, rival in (("gevent", contestants.GEVENT), ("uvloop", contestants.UVLOOP))
     )
 
