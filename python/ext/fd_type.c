@@ -620,28 +620,27 @@ static PyObject *end_all(FdObject *f)
 
 /* close, detach: is it by this call that it is closed?  Of those who call at once, one is told so,
  * and the number is his. */
-
-static PyObject *fd_close(PyObject *self, PyObject *unused)
+static PyObject *close_by(FdObject *f, bool keep)
 {
-    FdObject *f = (FdObject *)self;
-    (void)unused;
     if (see_forks(f) < 0)
         return NULL;
     if (np_fdmutex_close(&f->users) == NP_CLOSED)
         Py_RETURN_FALSE;
+    if (keep) /* before we leave, and so before anybody can be the last to leave */
+        f->kept = true;
     return end_all(f);
+}
+
+static PyObject *fd_close(PyObject *self, PyObject *unused)
+{
+    (void)unused;
+    return close_by((FdObject *)self, false);
 }
 
 static PyObject *fd_detach(PyObject *self, PyObject *unused)
 {
-    FdObject *f = (FdObject *)self;
     (void)unused;
-    if (see_forks(f) < 0)
-        return NULL;
-    if (np_fdmutex_close(&f->users) == NP_CLOSED)
-        Py_RETURN_FALSE;
-    f->kept = true; /* before we leave, and so before anybody can be the last to leave */
-    return end_all(f);
+    return close_by((FdObject *)self, true);
 }
 
 /* --- operations in Python -------------------------------------------------------------------- */
