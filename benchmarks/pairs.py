@@ -181,6 +181,22 @@ class Gate:
             raise RuntimeError(f"{sum(self._made)} trips were made, not {sum(self._expected)}")
 
 
+class Timed(Gate):
+    """For players who only take turns, or begin and end: a `with` block that takes the time, and
+    sees that all was done."""
+
+    elapsed: float
+
+    def __enter__(self) -> Timed:
+        self._start = perf_counter()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *unused: object) -> None:
+        self.elapsed = perf_counter() - self._start
+        if kind is None:
+            self.check()
+
+
 def play_in_threads(
     pairs: Sequence[Pair], cores: int | None, players: Sequence[Callable[[], None]], gate: Gate
 ) -> Took:

@@ -11,7 +11,7 @@ from typing import Any
 
 from benchmarks.bout import Bout, Server, Took, listening
 from benchmarks.idle import idle_ends, idle_numbers, imaginary_numbers, resident_bytes
-from benchmarks.pairs import ROOM, TURNS, Gate, Pair, connected_pairs, take_out
+from benchmarks.pairs import ROOM, TURNS, Gate, Pair, Timed, connected_pairs, take_out
 
 
 def new_loop(name: str) -> asyncio.AbstractEventLoop:
@@ -313,12 +313,9 @@ def turns(loop: str, tasks: int) -> Bout:
     event_loop = new_loop(loop)
 
     async def run(times: int) -> float:
-        gate = Gate(tasks, times * TURNS // tasks)
-        start = perf_counter()
-        await asyncio.gather(*(take(gate, times * TURNS // tasks) for _ in range(tasks)))
-        elapsed = perf_counter() - start
-        gate.check()
-        return elapsed
+        with Timed(tasks, times * TURNS // tasks) as gate:
+            await asyncio.gather(*(take(gate, times * TURNS // tasks) for _ in range(tasks)))
+        return gate.elapsed
 
     return Bout(lambda times: event_loop.run_until_complete(run(times)), TURNS)
 
@@ -331,13 +328,10 @@ def spawn(loop: str, tasks: int) -> Bout:
         gate.done(1)
 
     async def run(times: int) -> float:
-        gate = Gate(times * tasks, 1)
-        start = perf_counter()
-        for _ in range(times):
-            for child in [event_loop.create_task(work(gate)) for _ in range(tasks)]:
-                await child
-        elapsed = perf_counter() - start
-        gate.check()
-        return elapsed
+        with Timed(times * tasks, 1) as gate:
+            for _ in range(times):
+                for child in [event_loop.create_task(work(gate)) for _ in range(tasks)]:
+                    await child
+        return gate.elapsed
 
     return Bout(lambda times: event_loop.run_until_complete(run(times)), tasks)

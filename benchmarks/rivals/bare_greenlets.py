@@ -14,7 +14,7 @@ from greenlet import greenlet
 
 from benchmarks import build
 from benchmarks.bout import Bout
-from benchmarks.pairs import TURNS, Gate
+from benchmarks.pairs import TURNS, Timed
 
 
 def take(turns: int, following: greenlet) -> None:
@@ -47,14 +47,11 @@ def spawn(tasks: int) -> Bout:
     """So many at a time are made, and then run to their end one by one."""
 
     def run(times: int) -> float:
-        gate = Gate(times * tasks, 1)
-        start = perf_counter()
-        for _ in range(times):
-            for child in [greenlet(gate.done) for _ in range(tasks)]:
-                child.switch(1)
-        elapsed = perf_counter() - start
-        gate.check()
-        return elapsed
+        with Timed(times * tasks, 1) as gate:
+            for _ in range(times):
+                for child in [greenlet(gate.done) for _ in range(tasks)]:
+                    child.switch(1)
+        return gate.elapsed
 
     return Bout(run, tasks)
 

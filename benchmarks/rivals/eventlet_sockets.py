@@ -20,7 +20,7 @@ from benchmarks.idle import (  # noqa: E402
     imaginary_numbers,
     resident_bytes,
 )
-from benchmarks.pairs import ROOM, TURNS, Gate, connected_pairs, take_out  # noqa: E402
+from benchmarks.pairs import ROOM, TURNS, Gate, Timed, connected_pairs, take_out  # noqa: E402
 
 
 def bounce(end: GreenSocket, gate: Gate, trips: int) -> None:
@@ -128,14 +128,11 @@ def turns(tasks: int) -> Bout:
     """Greenlets that do nothing but let the others run."""
 
     def run(times: int) -> float:
-        gate = Gate(tasks, times * TURNS // tasks)
-        start = perf_counter()
-        playing = [eventlet.spawn(take, gate, times * TURNS // tasks) for _ in range(tasks)]
-        for player in playing:
-            player.wait()
-        elapsed = perf_counter() - start
-        gate.check()
-        return elapsed
+        with Timed(tasks, times * TURNS // tasks) as gate:
+            playing = [eventlet.spawn(take, gate, times * TURNS // tasks) for _ in range(tasks)]
+            for player in playing:
+                player.wait()
+        return gate.elapsed
 
     return Bout(run, TURNS)
 
@@ -144,13 +141,10 @@ def spawn(tasks: int) -> Bout:
     """So many at a time are spawned, do next to nothing, and are waited for."""
 
     def run(times: int) -> float:
-        gate = Gate(times * tasks, 1)
-        start = perf_counter()
-        for _ in range(times):
-            for child in [eventlet.spawn(gate.done, 1) for _ in range(tasks)]:
-                child.wait()
-        elapsed = perf_counter() - start
-        gate.check()
-        return elapsed
+        with Timed(times * tasks, 1) as gate:
+            for _ in range(times):
+                for child in [eventlet.spawn(gate.done, 1) for _ in range(tasks)]:
+                    child.wait()
+        return gate.elapsed
 
     return Bout(run, tasks)

@@ -14,7 +14,7 @@ from gevent.socket import wait_read
 
 from benchmarks.bout import Bout, Server, Took, listening
 from benchmarks.idle import idle_ends, idle_numbers, imaginary_numbers, resident_bytes
-from benchmarks.pairs import ROOM, TURNS, Gate, connected_pairs, let_in, take_out
+from benchmarks.pairs import ROOM, TURNS, Gate, Timed, connected_pairs, let_in, take_out
 
 
 def adopt(end: standard.socket) -> socket.socket:
@@ -164,12 +164,9 @@ def turns(tasks: int) -> Bout:
     """Greenlets that do nothing but let the others run."""
 
     def run(times: int) -> float:
-        gate = Gate(tasks, times * TURNS // tasks)
-        start = perf_counter()
-        gevent.joinall([gevent.spawn(take, gate, times * TURNS // tasks) for _ in range(tasks)])
-        elapsed = perf_counter() - start
-        gate.check()
-        return elapsed
+        with Timed(tasks, times * TURNS // tasks) as gate:
+            gevent.joinall([gevent.spawn(take, gate, times * TURNS // tasks) for _ in range(tasks)])
+        return gate.elapsed
 
     return Bout(run, TURNS)
 
@@ -178,13 +175,10 @@ def spawn(tasks: int) -> Bout:
     """So many at a time are spawned, do next to nothing, and are joined."""
 
     def run(times: int) -> float:
-        gate = Gate(times * tasks, 1)
-        start = perf_counter()
-        for _ in range(times):
-            for child in [gevent.spawn(gate.done, 1) for _ in range(tasks)]:
-                child.join()
-        elapsed = perf_counter() - start
-        gate.check()
-        return elapsed
+        with Timed(times * tasks, 1) as gate:
+            for _ in range(times):
+                for child in [gevent.spawn(gate.done, 1) for _ in range(tasks)]:
+                    child.join()
+        return gate.elapsed
 
     return Bout(run, tasks)

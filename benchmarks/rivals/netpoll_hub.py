@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from time import perf_counter
 from typing import Any
 
 from greenlet import getcurrent
 from netpoll import green
 
 from benchmarks.bout import Bout
-from benchmarks.pairs import TURNS, Gate
+from benchmarks.pairs import TURNS, Gate, Timed
 
 
 def take(gate: Gate, turns: int) -> None:
@@ -35,14 +34,11 @@ def turns(tasks: int, queue: bool = False) -> Bout:
     loop = take_in_queue if queue else take
 
     def play(times: int) -> float:
-        gate = Gate(tasks, times * TURNS // tasks)
-        start = perf_counter()
-        playing = [green.spawn(loop, gate, times * TURNS // tasks) for _ in range(tasks)]
-        for player in playing:
-            player.join()
-        elapsed = perf_counter() - start
-        gate.check()
-        return elapsed
+        with Timed(tasks, times * TURNS // tasks) as gate:
+            playing = [green.spawn(loop, gate, times * TURNS // tasks) for _ in range(tasks)]
+            for player in playing:
+                player.join()
+        return gate.elapsed
 
     return Bout(lambda times: green.run(play, times), TURNS)
 
@@ -51,13 +47,10 @@ def spawn(tasks: int) -> Bout:
     """So many at a time are spawned, do next to nothing, and are joined."""
 
     def play(times: int) -> float:
-        gate = Gate(times * tasks, 1)
-        start = perf_counter()
-        for _ in range(times):
-            for child in [green.spawn(gate.done, 1) for _ in range(tasks)]:
-                child.join()
-        elapsed = perf_counter() - start
-        gate.check()
-        return elapsed
+        with Timed(times * tasks, 1) as gate:
+            for _ in range(times):
+                for child in [green.spawn(gate.done, 1) for _ in range(tasks)]:
+                    child.join()
+        return gate.elapsed
 
     return Bout(lambda times: green.run(play, times), tasks)

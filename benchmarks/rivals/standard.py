@@ -14,7 +14,7 @@ from time import perf_counter
 
 from benchmarks.bout import Bout, Server, Took, listening
 from benchmarks.idle import idle_numbers, resident_bytes
-from benchmarks.pairs import ROOM, Gate, connected_pairs, let_in, play_in_threads, take_out
+from benchmarks.pairs import ROOM, Gate, Timed, connected_pairs, let_in, play_in_threads, take_out
 
 
 def bounce(end: socket.socket, gate: Gate, trips: int) -> None:
@@ -162,16 +162,13 @@ def spawn(tasks: int) -> Bout:
     """So many threads at a time are started, do next to nothing, and are joined."""
 
     def run(times: int) -> float:
-        gate = Gate(times * tasks, 1)
-        start = perf_counter()
-        for _ in range(times):
-            children = [threading.Thread(target=gate.done, args=(1,)) for _ in range(tasks)]
-            for child in children:
-                child.start()
-            for child in children:
-                child.join()
-        elapsed = perf_counter() - start
-        gate.check()
-        return elapsed
+        with Timed(times * tasks, 1) as gate:
+            for _ in range(times):
+                children = [threading.Thread(target=gate.done, args=(1,)) for _ in range(tasks)]
+                for child in children:
+                    child.start()
+                for child in children:
+                    child.join()
+        return gate.elapsed
 
     return Bout(run, tasks)

@@ -13,7 +13,7 @@ from trio import socket
 
 from benchmarks.bout import Bout, Server, Took, listening
 from benchmarks.idle import idle_ends, idle_numbers, imaginary_numbers, resident_bytes
-from benchmarks.pairs import ROOM, TURNS, Gate, connected_pairs, take_out
+from benchmarks.pairs import ROOM, TURNS, Gate, Timed, connected_pairs, take_out
 
 
 async def bounce(end: socket.SocketType, gate: Gate, trips: int) -> None:
@@ -163,14 +163,11 @@ def turns(tasks: int) -> Bout:
     """Tasks that do nothing but let the others run."""
 
     async def run(times: int) -> float:
-        gate = Gate(tasks, times * TURNS // tasks)
-        start = perf_counter()
-        async with trio.open_nursery() as nursery:
-            for _ in range(tasks):
-                nursery.start_soon(take, gate, times * TURNS // tasks)
-        elapsed = perf_counter() - start
-        gate.check()
-        return elapsed
+        with Timed(tasks, times * TURNS // tasks) as gate:
+            async with trio.open_nursery() as nursery:
+                for _ in range(tasks):
+                    nursery.start_soon(take, gate, times * TURNS // tasks)
+        return gate.elapsed
 
     return Bout(lambda times: trio.run(run, times), TURNS)
 
@@ -182,14 +179,11 @@ def spawn(tasks: int) -> Bout:
         gate.done(1)
 
     async def run(times: int) -> float:
-        gate = Gate(times * tasks, 1)
-        start = perf_counter()
-        for _ in range(times):
-            async with trio.open_nursery() as nursery:
-                for _ in range(tasks):
-                    nursery.start_soon(work, gate)
-        elapsed = perf_counter() - start
-        gate.check()
-        return elapsed
+        with Timed(times * tasks, 1) as gate:
+            for _ in range(times):
+                async with trio.open_nursery() as nursery:
+                    for _ in range(tasks):
+                        nursery.start_soon(work, gate)
+        return gate.elapsed
 
     return Bout(lambda times: trio.run(run, times), tasks)
