@@ -1,7 +1,8 @@
 """`python -m benchmarks`: every rival in the same run; exit status 1 when a bound is missed.
 
 The result of each table is kept in build/bench/results, and when there is one of every table,
-taken on this machine with these versions, docs/benchmarks.md is written of them.
+taken on this machine with these versions, docs/benchmarks.md and docs/benchmarks/tables.md are
+written of them.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from dataclasses import replace
 from . import machine, page, profile, results, table
 from .harness import Outcome, compare
 from .model import Table
-from .workloads import GROUPS
+from .workloads import BY_NAME, GROUPS
 
 TARGET = 0.25  # seconds that a subject is measured
 QUICK_TARGET = 0.03
@@ -28,7 +29,8 @@ def arguments() -> argparse.Namespace:
         "which",
         nargs="*",
         metavar="group|table",
-        help=f"run only these groups ({', '.join(GROUPS)}) or tables (by their name in brackets)",
+        help=f"run only these groups ({', '.join(GROUPS | BY_NAME)}) or tables (by their name in "
+        "brackets)",
     )
     parser.add_argument(
         "--rounds", type=int, help="rounds of each table, instead of its own number"
@@ -55,10 +57,11 @@ def arguments() -> argparse.Namespace:
 
 
 def tables_of(names: list[str]) -> list[Table]:
-    """Those of the groups and tables of these names; all, if there are no names."""
+    """Those of the groups and tables of these names; all that can run anywhere, if there are no
+    names."""
     return [
         each
-        for group, tables in GROUPS.items()
+        for group, tables in (GROUPS | BY_NAME if names else GROUPS).items()
         for each in tables
         if not names or group in names or each.name in names
     ]
@@ -120,7 +123,7 @@ def main() -> int:
     failures = sum(len(outcome.failures) for outcome in outcomes)
     print(f"The bounds, after {time.monotonic() - start:.0f} s:")
     for verdict in verdicts:
-        print(f"  {verdict}")
+        print(f"  {table.report(verdict)}")
     missed = sum(not verdict.holds for verdict in verdicts)
     print(f"{missed} of {len(verdicts)} bound(s) missed, {failures} row(s) failed.")
     if chosen.quick:

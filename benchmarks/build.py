@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import runpy
 import subprocess
 import sys
 import sysconfig
@@ -12,7 +13,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 HERE = ROOT / "benchmarks"
 BUILD = ROOT / "build" / "bench"
-FOREIGN = ("backend_kqueue.c", "backend_iocp.c", "_win32.c")  # other systems'
+FREE_THREADED_LIB = ROOT / "build" / "freethreading" / "lib"  # what `make bench-freethreading` made
 FLAGS = ["-std=c11", "-O2", "-pthread"]
 
 
@@ -26,7 +27,7 @@ def c_program(name: str) -> Path:
 
     :raises BuildFailed: it does not compile.
     """
-    core = [path for path in (ROOT / "csrc").glob("*.c") if not path.name.endswith(FOREIGN)]
+    core = runpy.run_path(str(ROOT / "csrc" / "sources.py"))["sources"]()
     return _compile_c(name, [f"-I{ROOT / 'csrc'}", *map(str, core)])
 
 
@@ -56,7 +57,18 @@ def go_program() -> Path:
     :raises BuildFailed: it does not compile, or there is no go.
     """
     target = BUILD / "rival-go"
-    return _run([str(go()), "build", "-o", str(target), "."], target, HERE / "go", go_environment())
+    return _run([str(go()), "build"], ["."], target, HERE / "go", go_environment())
+
+
+def free_threaded() -> Path:
+    """The interpreter without the GIL that netpoll was built for.
+
+    :raises BuildFailed: there is none.
+    """
+    interpreter = os.environ.get("FREE_THREADED")
+    if not interpreter or not FREE_THREADED_LIB.exists():
+        raise BuildFailed("needs an interpreter without the GIL: make bench-freethreading")
+    return Path(interpreter)
 
 
 def go() -> Path:
@@ -78,18 +90,27 @@ def _compile_c(name: str, arguments: list[str]) -> Path:
     source = HERE / "c" / f"{name}.c"
     target = BUILD / name
     compiler = os.environ.get("CC", "cc").split()
-    command = [*compiler, *FLAGS, "-o", str(target), str(source), *arguments, "-lm"]
-    return _run(command, target, ROOT, dict(os.environ))
+    sources = [str(source), *arguments, "-lm"]
+    return _run([*compiler, *FLAGS], sources, target, ROOT, dict(os.environ))
 
 
-def _run(command: list[str], target: Path, folder: Path, environment: dict[str, str]) -> Path:
+def _run(
+    compiler: list[str], sources: list[str], target: Path, folder: Path, environment: dict[str, str]
+) -> Path:
+    """Other processes may run the old file, or make the same one: it appears whole."""
     target.parent.mkdir(parents=True, exist_ok=True)
+    made = target.with_name(f"{target.name}.{os.getpid()}")
+    command = [*compiler, "-o", str(made), *sources]
     try:
         result = subprocess.run(
             command, cwd=folder, env=environment, stderr=subprocess.PIPE, text=True, check=False
         )
+        if result.returncode == 0:
+            made.replace(target)
     except OSError as error:
         raise BuildFailed(f"{command[0]}: {error.strerror}") from None
+    finally:
+        made.unlink(missing_ok=True)
     if result.returncode != 0:
         raise BuildFailed(
             f"{target.name}: {(result.stderr.splitlines() or ['no reason given'])[0]}"

@@ -31,6 +31,8 @@ def environment_of(subject: Subject) -> dict[str, str]:
         environment["LD_PRELOAD"] = str(build.c_library(subject.preload))
     if isinstance(subject, Python) and subject.plain:
         environment["NETPOLL_PURE"] = "1"
+    if isinstance(subject, Python) and subject.free_threaded:
+        environment["PYTHONPATH"] = str(build.FREE_THREADED_LIB)
     if isinstance(subject, Go):
         environment.pop("GOMAXPROCS", None)
         if subject.procs is not None:

@@ -21,7 +21,7 @@ def description() -> list[str]:
     return [
         f"{processor()}, {os.cpu_count()} cores{virtual()}, {memory:.0f} GiB",
         f"{platform.system()} {platform.release()}, at most {limit:,} descriptors a process",
-        f"{platform.python_implementation()} {platform.python_version()}",
+        ", without the GIL ".join([python_version(), *free_threaded_version()]),
         f"{go_version()}, {compiler()}",
         ", ".join(f"{name} {version(name)}" for name in PACKAGES),
     ]
@@ -58,6 +58,19 @@ def cpuinfo(key: str) -> str:
     except OSError:
         pass
     return ""
+
+
+def python_version() -> str:
+    return f"{platform.python_implementation()} {platform.python_version()}"
+
+
+def free_threaded_version() -> list[str]:
+    """If there is one."""
+    try:
+        interpreter = build.free_threaded()
+    except build.BuildFailed:
+        return []
+    return [first_line([str(interpreter), "--version"]).removeprefix("Python ")]
 
 
 def go_version() -> str:

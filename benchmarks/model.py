@@ -15,7 +15,7 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from statistics import median
-from typing import Literal
+from typing import ClassVar, Literal
 
 from . import build
 
@@ -35,10 +35,12 @@ class Python:
     preload: str | None = None  # a library of benchmarks/c
     cores: int | None = 1  # tied to so many; None: left to the kernel
     plain: bool = False  # netpoll's engine in Python, on plain cffi calls
+    free_threaded: bool = False  # by the interpreter without the GIL
 
     def command(self, beside: bool, target: float) -> list[str]:
         job = json.dumps([self.rival, self.workload, dict(self.args), beside, target])
-        return [sys.executable, "-m", "benchmarks.worker", job]
+        interpreter = str(build.free_threaded()) if self.free_threaded else sys.executable
+        return [interpreter, "-m", "benchmarks.worker", job]
 
 
 @dataclass(frozen=True)
@@ -95,6 +97,8 @@ class Column:
     lower_is_better: bool = True
 
 
+Kind = Literal["at most", "at least"]
+
 Runs = Mapping[str, list[Values | None]]
 """What each row measured, round by round; None: it failed."""
 
@@ -108,6 +112,8 @@ class Ratio:
     metric: str
     limit: float
     says: str
+    promise: str = ""  # what it is one case of, if there are others
+    kind: ClassVar[Kind] = "at least"
 
     def value(self, runs: Runs, columns: Mapping[str, Column]) -> float | None:
         ratios = ratios_of(runs, self.ours, self.theirs, columns[self.metric])
@@ -123,9 +129,10 @@ class Limit:
 
     ours: str
     metric: str
-    kind: Literal["at most", "at least"]
+    kind: Kind
     limit: float
     says: str
+    promise: str = ""  # as above
 
     def value(self, runs: Runs, columns: Mapping[str, Column]) -> float | None:
         values = [run[self.metric] for run in runs[self.ours] if run is not None]

@@ -2,7 +2,7 @@
 
 Samples of the processor's time by perf (a timer's, which needs no hardware counters), and the
 system calls of an operation counted by strace, those of the setting up left out. What it prints is
-kept for docs/benchmarks.md.
+kept for docs/benchmarks/tables.md.
 """
 
 from __future__ import annotations

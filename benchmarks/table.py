@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from statistics import median
 
 from .harness import Outcome
-from .model import Bound, Column, Table, ratios_of
+from .model import Bound, Column, Ratio, Table, ratios_of
 
 
 def seconds(value: float) -> str:
@@ -88,20 +88,44 @@ def lines(outcome: Outcome) -> Iterator[Line]:
 class Verdict:
     bound: Bound
     value: float | None  # None: nothing to judge, as a row failed
-    holds: bool
+    show: Callable[[float], str]
+
+    @property
+    def holds(self) -> bool:
+        return self.value is not None and self.bound.holds(self.value)
+
+    def measured(self) -> str:
+        return "no value" if self.value is None else self.show(self.value)
+
+    def margin(self) -> float:
+        """By what factor the bound holds: below 1, it does not."""
+        if self.value is None:
+            return 0.0
+        return (
+            self.value / self.bound.limit
+            if self.bound.kind == "at least"
+            else self.bound.limit / self.value
+        )
 
     def __str__(self) -> str:
-        value = "no value" if self.value is None else f"{self.value:,.2f}"
-        return f"{'ok    ' if self.holds else 'MISSED'}  {self.bound.says}: {value}"
+        return f"{self.measured()} ({self.bound.kind} {self.show(self.bound.limit)})"
 
 
 def verdicts(outcome: Outcome) -> list[Verdict]:
     columns = {column.metric: column for column in outcome.table.columns}
-    judged = []
-    for bound in outcome.table.bounds:
-        value = bound.value(outcome.runs, columns)
-        judged.append(Verdict(bound, value, value is not None and bound.holds(value)))
-    return judged
+    return [
+        Verdict(
+            bound,
+            bound.value(outcome.runs, columns),
+            times if isinstance(bound, Ratio) else columns[bound.metric].show,
+        )
+        for bound in outcome.table.bounds
+    ]
+
+
+def report(verdict: Verdict) -> str:
+    """A line for the terminal."""
+    return f"{'ok    ' if verdict.holds else 'MISSED'}  {verdict.bound.says}: {verdict}"
 
 
 def as_text(outcome: Outcome) -> str:
@@ -119,5 +143,5 @@ def as_text(outcome: Outcome) -> str:
         text.append("  " + "  ".join(cells).rstrip())
     if table.note:
         text.append(f"  {table.note}")
-    text += [f"  {verdict}" for verdict in verdicts(outcome)]
+    text += [f"  {report(verdict)}" for verdict in verdicts(outcome)]
     return "\n".join(text) + "\n"

@@ -7,6 +7,7 @@ The reference of the Python API comes from the docstrings.  The engine in Python
 from __future__ import annotations
 
 import os
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,8 @@ extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.intersphinx", "c_
 exclude_patterns = ["_build", "_ext"]
 html_theme = "furo"
 html_title = f"netpoll {release}"
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
 html_copy_source = False
 html_show_sphinx = False
 
@@ -43,33 +46,17 @@ intersphinx_mapping: dict[str, Any] = {}  # the build needs no network
 suppress_warnings = ["myst.xref_missing"] if os.environ.get("NETPOLL_DOCS_LAX") else []
 
 
-#: Of the page that `make bench` writes, where it has.
-BENCHMARKS = {
-    "<!-- benchmarks -->\n": "| [Benchmarks](benchmarks.md) | beside gevent, asyncio, Go and C |\n",
-    "proof\ntesting\n": "proof\nbenchmarks\ntesting\n",  # the table of contents
-}
+def shorten(*event: Any) -> tuple[str | None, str | None]:
+    """Of a signature: names without their modules, which autodoc leaves at type variables."""
 
+    def short(text: str | None) -> str | None:
+        text = text and text.replace("[[~P]", "[P").replace("~typing.~P", "P")
+        text = text and re.sub(r"~(?:\w+\.)*", "", text)
+        return text and text.replace("<class 'greenlet.GreenletExit'>", "GreenletExit")
 
-def gather_the_rest(app: Any, docname: str, source: list[str]) -> None:
-    """Pages of docs/ that no table of contents names stand under "More" on the front page."""
-    if docname != "index":
-        return
-    if "benchmarks" in app.project.docnames:
-        for place, text in BENCHMARKS.items():
-            source[0] = source[0].replace(place, text)
-    named = "\n".join(path.read_text(encoding="utf-8") for path in HERE.rglob("index.md"))
-    rest = sorted(
-        name
-        for name in app.project.docnames
-        if name not in ("index", "benchmarks")
-        and f"\n{name}\n" not in named
-        and f"<{name}>" not in named
-    )
-    more = (
-        "\n".join(["```{toctree}", ":caption: More", ":hidden:", "", *rest, "```"]) if rest else ""
-    )
-    source[0] = source[0].replace("<!-- the rest -->", more)
+    *_, arguments, result = event
+    return short(arguments), short(result)
 
 
 def setup(app: Any) -> None:
-    app.connect("source-read", gather_the_rest)
+    app.connect("autodoc-process-signature", shorten)

@@ -34,6 +34,7 @@ LATENESS_LIMIT = 1.0  # seconds; more than the scheduling of a busy machine expl
 SMALL_BUFFER = 64 * 1024  # bytes; a client that does not read makes us wait soon
 TIME_LIMIT = 25.0  # seconds that the client process may take
 GOODBYE = 2.0  # seconds that the server's greenlets have to end after it
+OTHER_DESCRIPTORS = 40  # of a process: the poller, the pipes, the interpreter's own
 STALL = b"stall\n"  # the last line of a client that goes silent
 
 
@@ -335,12 +336,35 @@ def print_table(lines: list[Line]) -> None:
     print("\nAll is well." if all(line.ok for line in lines) else "\nSomething is off.")
 
 
+def complaint_about_limits(plan: Plan) -> str | None:
+    """Each process needs a descriptor a client; the limit is raised as far as it may be."""
+    needed = plan.clients + OTHER_DESCRIPTORS
+    try:
+        import resource
+    except ImportError:  # Windows has no such limit
+        return None
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY or soft >= needed:
+        return None
+    if hard != resource.RLIM_INFINITY and hard < needed:
+        return (
+            f"demo: {plan.clients} clients need {needed} descriptors, and the process may have "
+            f"{hard} (ulimit -n); --quick needs {QUICK.clients + OTHER_DESCRIPTORS}"
+        )
+    resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
+    return None
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description="Watch netpoll at its main job.")
     parser.add_argument("--quick", action="store_true", help="fewer clients, shorter deadlines")
-    chosen = parser.parse_args()
+    plan = QUICK if parser.parse_args().quick else FULL
+    complaint = complaint_about_limits(plan)
+    if complaint:
+        print(complaint, file=sys.stderr)
+        return 1
     try:
-        return 0 if green.run(run, QUICK if chosen.quick else FULL) else 1
+        return 0 if green.run(run, plan) else 1
     except KeyboardInterrupt:
         print("\nstopped")
         return 130

@@ -12,11 +12,11 @@ from netpoll.adapters.urllib3 import PoolManager, mount
 def main(url: str) -> None:
     with PoolManager(maxsize=50) as http:
         answers = [green.spawn(http.request, "GET", url, timeout=5.0) for _ in range(50)]
-        print(sum(len(one.get().data) for one in answers))
+        print("urllib3, fifty at once:", sum(one.get().status == 200 for one in answers))
 
     with requests.Session() as session:
         mount(session)
-        print(session.get(url, timeout=5.0).status_code)
+        print("requests:", session.get(url, timeout=5.0).status_code)
 
 
 if __name__ == "__main__":

@@ -17,14 +17,15 @@ def ask(dsn: str, number: int) -> int:
 
 def main(dsn: str) -> None:
     # Ten at once: the greenlets wait for the server side by side.
-    print(sum(one.get() for one in [green.spawn(ask, dsn, i) for i in range(10)]))
+    answers = [one.get() for one in [green.spawn(ask, dsn, i) for i in range(10)]]
+    print("ten queries at once:", answers)
 
     conn = Connection.connect(dsn)
     conn.set_deadline(0.2)  # an instant, for all queries until it is moved
     try:
         conn.execute("SELECT pg_sleep(60)")
     except netpoll.DeadlineExceeded:
-        print("cut off; the connection is", "closed" if conn.closed else "open")
+        print("a minute's query: cut off; connection", "closed" if conn.closed else "open")
 
 
 if __name__ == "__main__":

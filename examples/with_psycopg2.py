@@ -15,13 +15,13 @@ def main(dsn: str) -> None:
     conn = psycopg2.connect(dsn)
     cursor = conn.cursor()
     cursor.execute("SELECT 42")
-    print(cursor.fetchone()[0])
+    print("a query:", cursor.fetchone()[0])
 
     on_netpoll.set_deadline(conn, 0.2)  # an instant, for all queries until it is moved
     try:
         cursor.execute("SELECT pg_sleep(60)")
     except netpoll.DeadlineExceeded:
-        print("cut off; the connection is", "closed" if conn.closed else "open")
+        print("a minute's query: cut off; connection", "closed" if conn.closed else "open")
 
 
 if __name__ == "__main__":

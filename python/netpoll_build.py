@@ -5,9 +5,9 @@ and the core cannot drift apart.
 
 On CPython five things are added to a plain cffi module:
 
-* The generated calls keep the GIL.  cffi gives it back around every call, which next to a CPU-bound
+* The generated calls keep the GIL.  cffi releases it around every call, which next to a CPU-bound
   thread costs a switch interval (5 ms) a call.  Here ``Py_BEGIN_ALLOW_THREADS`` is a plain brace,
-  and the core itself gives the GIL back around the system calls that block, through its blocking
+  and the core itself releases the GIL around the system calls that block, through its blocking
   hooks.
 * The module's init function is wrapped by python/ext/module.c, which sets those hooks and adds the
   types that are written in C by hand.
@@ -17,10 +17,11 @@ On CPython five things are added to a plain cffi module:
 * The limited API of 3.10 is chosen explicitly (cffi's own choice is older and lacks METH_FASTCALL),
   so that one build serves every later CPython.
 
-On PyPy the module is plain cffi, which gives the GIL back around every call.
+On PyPy the module is plain cffi, which releases the GIL around every call.
 
 Environment: ``NETPOLL_KQUEUE=1`` compiles the kqueue backend in on Linux too, against whatever
-library CFLAGS and LDFLAGS offer for <sys/event.h>.
+library CFLAGS and LDFLAGS offer for <sys/event.h>.  ``NETPOLL_DEBUG=1`` compiles the core's
+assertions in (csrc/sys/assert.h).
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ import itertools
 import json
 import os
 import re
+import runpy
 import shutil
 import sys
 import sysconfig
@@ -43,30 +45,29 @@ CPYTHON = sys.implementation.name == "cpython"
 FREE_THREADED = bool(sysconfig.get_config_var("Py_GIL_DISABLED"))
 WINDOWS = sys.platform == "win32"
 
-BACKENDS = ("epoll", "kqueue", "iocp", "poll")
+INCLUDE_DIRS = ["csrc", "python/ext", "python/plain"]
 PUBLIC_HEADERS = ("csrc/netpoll.h", "csrc/netpoll_iocp.h", "python/ext/netpoll_api.h")
-POSIX_ONLY = ("posixfd", "alone")  # files for Windows only are named *_win32.c
 
 # Addresses resolved at load time and read-only from then on; no executable stack.
 LINUX_LINK = ["-Wl,-z,relro", "-Wl,-z,now", "-Wl,-z,noexecstack"]
 
-# For the engine in Python: what the core gives lands in a box that gives it back, so nothing is
-# lost if memory runs out, or a signal handler raises, before an object of Python's holds it.
-BOXES = "void unref_boxed_desc(np_desc **box);"
-PLAIN_PREAMBLE = """#include "netpoll.h"
-
-static void unref_boxed_desc(np_desc **box)
-{
-    if (*box)
-        np_desc_unref(*box);
-}
+# Numbers of python/ext/budgets.h.
+BUDGETS = """
+#define EXT_TOKEN_BATCH ...
+#define EXT_COOP_BUDGET ...
 """
+PLAIN_PREAMBLE = """#include "budgets.h"
+#include "plain.h"
+"""
+
+#: Functions of the engine that users call as they are.
+FUNCTIONS = {"get_hub", "get_ident", "sleep"}
 
 # The generated file has Python.h included already where this text goes.
 CPYTHON_PREAMBLE = (
     PLAIN_PREAMBLE
     + """
-/* Calls keep the GIL; the core gives it back where it blocks. */
+/* Calls keep the GIL; the core releases it where it blocks. */
 #undef Py_BEGIN_ALLOW_THREADS
 #undef Py_END_ALLOW_THREADS
 #define Py_BEGIN_ALLOW_THREADS {
@@ -78,37 +79,27 @@ CPYTHON_PREAMBLE = (
 )
 
 
-def cdef() -> str:
-    """The declarations between the two "cdef" lines of the public header."""
-    header = (ROOT / "csrc" / "netpoll.h").read_text(encoding="utf-8")
-    found = re.search(r"/\* cdef: begin \*/(.*)/\* cdef: end \*/", header, re.DOTALL)
+def declared(header: str, name: str = "cdef") -> str:
+    """The declarations between the two lines of that name."""
+    text = (ROOT / header).read_text(encoding="utf-8")
+    found = re.search(rf"/\* {name}: begin \*/(.*)/\* {name}: end \*/", text, re.DOTALL)
     if found is None:
-        raise SystemExit("csrc/netpoll.h: the two cdef lines are missing")
+        raise SystemExit(f"{header}: the two {name} lines are missing")
     return found.group(1)
 
 
-def backends() -> set[str]:
-    """The backends to compile for this platform."""
-    if WINDOWS:
-        return {"iocp"}
-    wanted = {"poll"}
-    if sys.platform == "linux":
-        wanted.add("epoll")
-    has_kqueue = sys.platform.startswith(("darwin", "dragonfly")) or "bsd" in sys.platform
-    if has_kqueue or os.environ.get("NETPOLL_KQUEUE") == "1":
-        wanted.add("kqueue")
-    return wanted
-
-
-def is_for_platform(stem: str) -> bool:
-    return stem not in POSIX_ONLY if WINDOWS else not stem.endswith("_win32")
+def cdef() -> str:
+    """What cffi makes callable: the public header, and what the engine in Python has of its own."""
+    parts = [declared("csrc/netpoll.h"), declared("python/plain/plain.h"), BUDGETS]
+    if not WINDOWS:
+        parts.append(declared("python/plain/plain.h", "cdef for POSIX"))
+    return "".join(parts)
 
 
 def sources() -> list[str]:
     """The C files to compile, relative to the root as setuptools wants them."""
-    left_out = {f"backend_{name}.c" for name in BACKENDS if name not in backends()}
-    core = (ROOT / "csrc").glob("*.c")
-    files = [path for path in core if path.name not in left_out and is_for_platform(path.stem)]
+    files: list[Path] = runpy.run_path(str(ROOT / "csrc" / "sources.py"))["sources"](WINDOWS)
+    files += (ROOT / "python" / "plain").glob("*.c")
     if CPYTHON:
         files += (ROOT / "python" / "ext").glob("*.c")
     return sorted(path.relative_to(ROOT).as_posix() for path in files)
@@ -116,7 +107,7 @@ def sources() -> list[str]:
 
 def headers() -> list[str]:
     """What a change of must rebuild the module for."""
-    files = [*(ROOT / "csrc").glob("*.h"), *(ROOT / "python" / "ext").glob("*.h")]
+    files = [*(ROOT / "csrc").rglob("*.h"), *(ROOT / "python").glob("*/*.h")]
     return sorted(path.relative_to(ROOT).as_posix() for path in files)
 
 
@@ -128,35 +119,55 @@ def macros() -> list[tuple[str, str | None]]:
     defined: list[tuple[str, str | None]] = []
     if CPYTHON and not FREE_THREADED:
         defined.append(("Py_LIMITED_API", "0x030a0000"))
-    if "kqueue" in backends():
+    if os.environ.get("NETPOLL_KQUEUE") == "1":
         defined.append(("NETPOLL_KQUEUE", "1"))
+    if os.environ.get("NETPOLL_DEBUG") == "1":
+        defined.append(("NP_DEBUG", "1"))
     return defined
 
 
 def signature(item: ast.ClassDef | ast.FunctionDef) -> str:
-    """What inspect.signature reads off the docstring of a function written in C."""
-    if isinstance(item, ast.ClassDef) or item.decorator_list:
+    """What inspect.signature reads off the docstring of a function, or a type, written in C."""
+    named = item
+    if isinstance(item, ast.ClassDef):
+        made = {one.name: one for one in item.body if isinstance(one, ast.FunctionDef)}
+        if not {"__new__", "__init__"} & set(made):
+            return f"{item.name}()\n--\n\n"
+        item = made.get("__new__") or made["__init__"]
+    elif not all(ast.unparse(d).startswith("in_c(") for d in item.decorator_list):
         return ""
     arguments = copy.deepcopy(item.args)
-    for argument in (*arguments.posonlyargs, *arguments.args):
-        argument.annotation = None
-    return f"{item.name}({ast.unparse(arguments).replace('self', '$self', 1)})\n--\n\n"
+    for argument in ast.walk(arguments):
+        if isinstance(argument, ast.arg):
+            argument.annotation = None
+    if named is not item:  # it is called without its first argument
+        (arguments.posonlyargs or arguments.args).pop(0)
+    listed = ast.unparse(arguments)
+    if listed.startswith("self"):
+        listed = listed.replace("self", "$self", 1)
+    elif named is item:
+        listed = f"$module, {listed}".rstrip(", ")
+    return f"{named.name}({listed})\n--\n\n"
 
 
 def docstrings() -> str:
-    """The docstrings of the engine in Python, for the types in C that do the same."""
+    """The docstrings of the engine in Python, for the types and functions in C that do the same."""
     lines = ["/* Made by netpoll_build.py from the docstrings of the engine in Python. */"]
-    sources = [ROOT / "python" / "netpoll" / name for name in ("_pure.py", "_pure_socket.py")]
+    package = ROOT / "python" / "netpoll"
+    sources = [*sorted((package / "_cffi").glob("*.py")), package / "_deadlines.py"]
     trees = [ast.parse(source.read_text(encoding="utf-8")) for source in sources]
     for owner in itertools.chain.from_iterable(tree.body for tree in trees):
-        if not isinstance(owner, ast.ClassDef) or not owner.name.endswith("Base"):
+        if isinstance(owner, ast.FunctionDef) and owner.name in FUNCTIONS:
+            described = signature(owner) + (ast.get_docstring(owner) or "")
+            lines.append(f"#define DOC_{owner.name} {json.dumps(described)}")
+        if not isinstance(owner, ast.ClassDef) or owner.name.startswith("_"):
             continue
         for item in (owner, *owner.body):
             if isinstance(item, (ast.ClassDef, ast.FunctionDef)) and (
-                text := ast.get_docstring(item)
+                meaning := ast.get_docstring(item)
             ):
                 name = owner.name if item is owner else f"{owner.name}_{item.name}"
-                lines.append(f"#define DOC_{name} {json.dumps(signature(item) + text)}")
+                lines.append(f"#define DOC_{name} {json.dumps(signature(item) + meaning)}")
     return "\n".join(lines) + "\n"
 
 
@@ -180,13 +191,13 @@ if CPYTHON:
     write_docstrings()
 
 ffibuilder = FFI()
-ffibuilder.cdef(cdef() + BOXES)
+ffibuilder.cdef(cdef())
 ffibuilder.set_source(
     "netpoll._core",
     CPYTHON_PREAMBLE if CPYTHON else PLAIN_PREAMBLE,
     sources=sources(),
     depends=headers(),
-    include_dirs=["csrc"],
+    include_dirs=INCLUDE_DIRS,
     define_macros=macros(),
     py_limited_api=CPYTHON and not FREE_THREADED,
     extra_compile_args=["/std:c11", "/experimental:c11atomics"]

@@ -14,9 +14,6 @@ from types import ModuleType
 import netpoll
 import pytest
 
-ROOT = Path(__file__).resolve().parents[1]
-TESTS = ROOT / "tests"
-
 _CC = (sysconfig.get_config_var("CC") or "cc").split()[0]
 COMPILER = shutil.which(_CC) or shutil.which("cc")
 STRICT = "-std=c11 -O2 -Wall -Wextra -Wshadow -Wconversion -Werror"

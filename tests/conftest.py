@@ -6,26 +6,54 @@ import contextlib
 import faulthandler
 import gc
 import os
+import signal
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
 import netpoll
 import pytest
-from netpoll import Poller, _api, socket
+from netpoll import Poller, _engine, socket
+from netpoll._blocking import threads as pools
+from netpoll._core import ffi, lib
 from support import HAS_GREENLET, NO_FILENO, GreenStage, Sockets, Stage, ThreadStage, open_fds
 
 #: Above every bound inside a test, so that it speaks only when a call hangs in C.
 WATCHDOG_SECONDS = 120
 
+#: As many as a process of the suite may need.
+DESCRIPTORS = 4096
+
 _stderr = -1
+
+#: Idle threads of pools end before a test's are counted.
+pools.IDLE = 0.02
+
+
+def enough_descriptors() -> None:
+    """The usual soft limit is 1024; the tests with many of them need more."""
+    if sys.platform != "win32":
+        import resource
+
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        if soft < DESCRIPTORS <= hard:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (DESCRIPTORS, hard))
+
+
+def with_ctrl_c() -> None:
+    """What a shell starts in the background ignores it, and so would the processes of the tests."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_configure(config: pytest.Config) -> None:
     global _stderr
+    enough_descriptors()
+    with_ctrl_c()
     _stderr = os.dup(2)  # now, while nothing is captured
     config.addinivalue_line(
         "markers", "rule(*numbers): the rules of the contract's section 2 that it proves"
@@ -38,6 +66,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers", "any_engine: the same with either engine, so `make test` runs it once"
     )
+    config.addinivalue_line("markers", "slow: for `make test-all`; `make test` leaves it out")
     for action in (
         "error::ResourceWarning",
         "error::pytest.PytestUnraisableExceptionWarning",
@@ -60,6 +89,24 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """Most tests wait for a clock most of the time."""
+    return 2 * (os.cpu_count() or 1)
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """The tests that were skipped, by reason: one line each, however many places have it."""
+    reasons = Counter(
+        report.longrepr[2].removeprefix("Skipped: ")
+        for report in terminalreporter.stats.get("skipped", [])
+    )
+    if reasons:
+        terminalreporter.section("skipped")
+    for reason, count in reasons.most_common():
+        terminalreporter.write_line(f"{count:5} {reason}")
+
+
 def pytest_report_header() -> str:
     engine = "pure cffi" if os.environ.get("NETPOLL_PURE") == "1" else "C types"
     return (
@@ -76,6 +123,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     items[:] = items[share - 1 :: processes]
     default = os.environ.get("NETPOLL_BACKEND", netpoll.backends()[0])
     for item in items:
+        if item.path.parent.name == "drivers":  # whose servers stand for a file
+            item.add_marker(pytest.mark.xdist_group(item.path.stem))
         backend = _backend_of(item, default)
         for mark in item.iter_markers("not_on"):
             if mark.args[0] == backend:
@@ -113,19 +162,34 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
 @pytest.fixture(autouse=True, scope="session")
 def _process_wide_poller() -> None:
     """Made before descriptors are counted, with all that it ever needs: it stays open by design."""
-    for poller in (netpoll.default_poller(), _api._spare_poller()):
-        with contextlib.suppress(NotImplementedError):  # a poller of IOCP, or of libkqueue
-            poller.fileno()
+    with contextlib.suppress(NotImplementedError):  # a poller of IOCP, or of libkqueue
+        netpoll.default_poller().fileno()
     a, b = socket.socketpair()
-    with a, b, contextlib.suppress(TimeoutError):  # a thread keeps what it waits with
-        a.settimeout(0.001)
-        a.recv(1)
+    with a, b:
+        with contextlib.suppress(TimeoutError):  # a thread keeps what it waits with
+            a.settimeout(0.001)
+            a.recv(1)
+        _make_the_overflow_poller(a)
+
+
+def _make_the_overflow_poller(sock: Any) -> None:
+    """Where the core registers a number for a token whose own poller has it already."""
+    box, op, wait = ffi.new("np_file **"), ffi.new("np_op *"), ffi.new("np_waiter *")
+    with Poller() as poller, poller.open(sock):
+        p = ffi.cast("np_poller *", _engine.poller_address(poller))
+        assert lib.np_file_new(sock.fileno(), lib.NP_FILE_MESSAGES, box) == lib.NP_OK
+        assert lib.np_op_begin(op, box[0], lib.NP_READ, 1) == lib.NP_OK
+        assert lib.np_op_park(op, p, wait, 1) == lib.NP_PARKED
+        assert lib.np_op_cancel(op, wait) == 1
+        assert lib.np_op_end(op) == lib.NP_OK
+        lib.np_file_free(box[0])
 
 
 @pytest.fixture(autouse=True)
 def _no_leaks(request: pytest.FixtureRequest, _process_wide_poller: None) -> Iterator[None]:
     fds, threads, gil = open_fds(), set(threading.enumerate()), _has_gil()
     yield
+    assert _engine.current_hub() is None, "the main thread has a hub"
     assert _has_gil() == gil, "a module brought the GIL back"
     if request.node.get_closest_marker("allow_leak"):
         return

@@ -34,6 +34,10 @@ RULES = {
     15: "exit",
     16: "the GIL",
     17: "no crash, no leak, no lost wake-up; out of resources",
+    18: "no torn state",
+    19: "limits bind on every path",
+    20: "without the GIL",
+    21: "sub-interpreters",
 }
 
 
@@ -65,7 +69,7 @@ def tests_of(path: Path) -> dict[str, set[int]]:
 def by_rule() -> dict[int, dict[str, list[str]]]:
     """rule -> file -> tests"""
     table: dict[int, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
-    for path in sorted(TESTS.glob("test_*.py")):
+    for path in sorted(TESTS.rglob("test_*.py")):
         for test, rules in tests_of(path).items():
             for rule in rules:
                 table[rule][path.name].append(test)
@@ -74,7 +78,7 @@ def by_rule() -> dict[int, dict[str, list[str]]]:
 
 def all_tests() -> set[str]:
     """`file.py::test` for every test."""
-    return {f"{path.name}::{test}" for path in TESTS.glob("test_*.py") for test in tests_of(path)}
+    return {f"{path.name}::{test}" for path in TESTS.rglob("test_*.py") for test in tests_of(path)}
 
 
 def table() -> str:

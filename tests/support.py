@@ -13,6 +13,7 @@ import errno
 import math
 import os
 import random
+import re
 import socket
 import subprocess
 import sys
@@ -30,6 +31,9 @@ import pytest
 from netpoll import READ, WRITE, BusyError, DeadlineExceeded, PollDesc, Poller
 
 T = TypeVar("T")
+
+TESTS = Path(__file__).resolve().parent
+ROOT = TESTS.parent
 
 #: A bound on failures: nothing in a healthy run takes this long, on the slowest machine.
 LONG = 15.0
@@ -69,6 +73,11 @@ needs_unix_sockets = pytest.mark.skipif(
 
 #: The backends whose pollers have no descriptor here.
 NO_FILENO = {"iocp", "kqueue"} if sys.platform == "linux" else {"iocp", "poll"}
+
+
+def name_of(value: object) -> str:
+    """Its repr without an address: a test has the same name in every process that collects it."""
+    return re.sub(" at 0x[0-9a-fA-F]+", "", repr(value))
 
 
 def not_on(backend: str, reason: str) -> pytest.MarkDecorator:
@@ -167,6 +176,10 @@ class Task(ABC, Generic[T]):
         return self._error
 
 
+#: The adapters that are tested patch it for the process; in a hub that one would park.
+_join = threading.Thread.join
+
+
 class ThreadTask(Task[T]):
     def __init__(
         self,
@@ -183,7 +196,7 @@ class ThreadTask(Task[T]):
 
     def join(self, timeout: float) -> None:
         if self._sleep is None:
-            self._thread.join(timeout)
+            _join(self._thread, timeout)
             return
         limit = time.monotonic() + timeout
         while self._thread.is_alive() and time.monotonic() < limit:
@@ -481,6 +494,16 @@ def drain(fd: int) -> int:
     return total
 
 
+def waits(name: str) -> int:
+    """How many threads and tokens of the process wait so at a semaphore, or for a timer."""
+    from netpoll._inspect import dump
+
+    places = [dump.waits(None), *(dump.waits(p) for p in dump.pollers())]
+    return sum(
+        dump.name_of(views[i]) == name for views, n in filter(None, places) for i in range(n)
+    )
+
+
 class Sockets:
     """A factory of non-blocking sockets and pipes that are closed when the test ends."""
 
@@ -652,7 +675,6 @@ def never_early(seconds: float) -> Iterator[None]:
 
 # --- subprocesses ---------------------------------------------------------------------------------
 
-TESTS = Path(__file__).parent
 PRELUDE = "import faulthandler; faulthandler.dump_traceback_later({limit}, exit=True)\n"
 
 
@@ -664,7 +686,8 @@ def python(
     options: tuple[str, ...] = (),
 ) -> subprocess.CompletedProcess[str]:
     """Run a script in a fresh interpreter that dumps its stacks and exits if it hangs."""
-    env = dict(os.environ, PYTHONPATH=str(TESTS), PYTHONFAULTHANDLER="1")
+    places = [str(TESTS), *filter(None, [os.environ.get("PYTHONPATH")])]
+    env = dict(os.environ, PYTHONPATH=os.pathsep.join(places), PYTHONFAULTHANDLER="1")
     if backend is not None:
         env["NETPOLL_BACKEND"] = backend
     source = PRELUDE.format(limit=limit) + textwrap.dedent(script)

@@ -41,7 +41,7 @@ def compile_module(platform: Platform, out: Path) -> list[Path]:
     generated = out / "_core.c"
     with zig.build_script(platform) as script:
         script["ffibuilder"].emit_c_code(str(generated))
-        ext = [name for name in script["sources"]() if name.startswith("python/ext/")]
+        ext = [name for name in script["sources"]() if name.startswith("python/")]
     headers = python_headers(platform)
     flags = {str(generated): [*zig.GENERATED.split(), *headers]}
     flags |= {name: [*EXT_FLAGS, *headers] for name in ext}

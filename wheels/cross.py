@@ -4,7 +4,8 @@
 
 Warnings are errors.  The core is linked into each of its C tests that the platform has, and where
 these can run here they do: those for Linux on this processor, and on another by qemu-user, if that
-is there (with glibc, that processor's has to be too: Debian's libc6-arm64-cross and the like).
+is there (with glibc, that processor's has to be too: Debian's libc6-arm64-cross and the like); and
+those for WASI by wasmtime.
 A line a platform says whether they were linked only, or ran and how; the exit status is 1 if
 anything failed.
 """
@@ -25,7 +26,7 @@ from platforms import PLATFORMS, Platform, named
 #: The tests' own code is not held to -Wconversion.
 TEST_FLAGS = ["-Wall", "-Wextra", "-Werror"]
 #: Where Debian puts what programs for other processors load.
-LIBC = "/usr/{machine}-linux-gnu"
+LIBC = "/usr/{triple}"
 #: Seconds for one test program; an emulator is slow.
 LIMIT = 900
 
@@ -35,10 +36,13 @@ class TestFailedError(Exception):
 
 
 def tests_for(platform: Platform) -> list[str]:
-    folder = "tests/windows" if platform.windows else "tests/c"
-    return sorted(
-        path.relative_to(zig.ROOT).as_posix() for path in zig.ROOT.glob(f"{folder}/test_*.c")
-    )
+    if platform.windows:
+        pattern = "tests/windows/test_*.c"
+    elif platform.wasi:  # neither threads nor forks, signals or sockets
+        pattern = "tests/c/test_one_thread*.c"
+    else:
+        pattern = "tests/c/test_*.c"
+    return sorted(path.relative_to(zig.ROOT).as_posix() for path in zig.ROOT.glob(pattern))
 
 
 def build(platform: Platform) -> list[Path]:
@@ -47,7 +51,8 @@ def build(platform: Platform) -> list[Path]:
     tests = tests_for(platform)
     objects = zig.compile_core(platform, out, dict.fromkeys(tests, TEST_FLAGS))
     core, mains = objects[: -len(tests)], objects[-len(tests) :]
-    programs = [main.with_suffix(".exe" if platform.windows else "") for main in mains]
+    suffix = ".exe" if platform.windows else ".wasm" if platform.wasi else ""
+    programs = [main.with_suffix(suffix) for main in mains]
     for main, program in zip(mains, programs, strict=True):
         zig.link_program(platform, [main, *core], program)
     return programs
@@ -55,6 +60,8 @@ def build(platform: Platform) -> list[Path]:
 
 def runner(platform: Platform) -> list[str] | None:
     """What its programs are started with here, or None."""
+    if platform.wasi:
+        return [sys.executable, str(zig.ROOT / "wheels" / "wasi.py")]
     if not (platform.linux and sys.platform == "linux"):
         return None
     machine = platform.zig.partition("-")[0]
@@ -64,7 +71,7 @@ def runner(platform: Platform) -> list[str] | None:
     emulator = shutil.which(f"qemu-{machine}") or shutil.which(f"qemu-{machine}-static")
     if emulator is None or platform.musl:
         return [emulator] if emulator else None
-    libc = Path(LIBC.format(machine=machine))
+    libc = Path(LIBC.format(triple=platform.zig.partition(".")[0]))
     return [emulator, "-L", str(libc)] if libc.is_dir() else None
 
 
@@ -88,7 +95,8 @@ def verdict(platform: Platform, programs: list[Path]) -> str:
     if start is None:
         return f"linked {names}"
     run(programs, start)
-    return f"ran    {names}" + (f" by {Path(start[0]).name}" if start else "")
+    by = "wasmtime" if platform.wasi else Path(start[0]).name if start else ""
+    return f"ran    {names}" + (f" by {by}" if by else "")
 
 
 def main() -> int:

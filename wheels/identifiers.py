@@ -13,8 +13,7 @@ import re
 import subprocess
 import sys
 
-from platforms import ABI3, WITH_WHEELS
-from zig import ROOT
+from platforms import ABI3, ROOT, WITH_WHEELS
 
 
 def identifiers(system: str) -> list[str]:

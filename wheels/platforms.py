@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,10 @@ class Platform:
     @property
     def linux(self) -> bool:
         return self.sys_platform == "linux"
+
+    @property
+    def wasi(self) -> bool:
+        return self.sys_platform == "wasi"
 
     @property
     def musl(self) -> str:
@@ -98,6 +105,10 @@ PLATFORMS = (
     Platform("freebsd-x86_64", "x86_64-freebsd", "freebsd14"),
     Platform("freebsd-aarch64", "aarch64-freebsd", "freebsd14"),
     Platform("openbsd-x86_64", "x86_64-openbsd", "openbsd7"),
+    # Words of 32 bits, and seconds too.
+    Platform("linux-armhf", "arm-linux-gnueabihf.2.28", "linux"),
+    # The core alone: there is no CPython with cffi.
+    Platform("wasi", "wasm32-wasi", "wasi"),
 )
 
 WITH_WHEELS = tuple(platform for platform in PLATFORMS if platform.tags)

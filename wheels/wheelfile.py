@@ -10,8 +10,7 @@ import tempfile
 import zipfile
 from pathlib import Path
 
-from platforms import ABI3, Platform
-from zig import ROOT
+from platforms import ABI3, ROOT, Platform
 
 PACKAGE = ROOT / "python" / "netpoll"
 #: The same bytes from the same sources, whenever they are built: the oldest time that a zip knows.

@@ -16,9 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import cffi  # noqa: F401  it looks at sys.platform when it is imported
-from platforms import Platform
+from platforms import ROOT, Platform
 
-ROOT = Path(__file__).resolve().parent.parent
 #: Zig builds the libc of each target once and keeps it here.
 CACHE = ROOT / "build" / "zig"
 
@@ -29,7 +28,7 @@ GENERATED = (
     " -Wno-sometimes-uninitialized -Wno-missing-field-initializers"
 )
 #: A release, and no undefined-behaviour checks, which zig switches on by itself.
-COMPILE = "-std=c11 -O2 -fno-sanitize=undefined -fstack-protector-strong -fvisibility=hidden"
+COMPILE = "-std=c11 -O2 -fno-sanitize=undefined -fvisibility=hidden"
 #: No place of this machine in what is built.
 ANONYMOUS = f"-ffile-prefix-map={ROOT}=."
 
@@ -71,9 +70,12 @@ def cc(platform: Platform, *args: str | Path) -> None:
 
 
 def target_flags(platform: Platform) -> list[str]:
-    if platform.windows:
+    if platform.wasi:
         return []
-    return ["-fPIC", "-D_FORTIFY_SOURCE=2"] if platform.linux else ["-fPIC"]
+    if platform.windows:
+        return ["-fstack-protector-strong"]
+    flags = ["-fstack-protector-strong", "-fPIC"]
+    return [*flags, "-D_FORTIFY_SOURCE=2"] if platform.linux else flags
 
 
 def compile_core(platform: Platform, out: Path, more: dict[str, list[str]]) -> list[Path]:
@@ -81,12 +83,14 @@ def compile_core(platform: Platform, out: Path, more: dict[str, list[str]]) -> l
     with build_script(platform) as script:
         core = [name for name in script["sources"]() if name.startswith("csrc/")]
         macros = [f"-D{name}={value}" for name, value in script["macros"]()]
-    common = [*COMPILE.split(), ANONYMOUS, *target_flags(platform), *macros, "-Icsrc"]
+        include = [f"-I{folder}" for folder in script["INCLUDE_DIRS"]]
+    common = [*COMPILE.split(), ANONYMOUS, *target_flags(platform), *macros, *include]
     out.mkdir(parents=True, exist_ok=True)
 
     def compile_one(job: tuple[str, list[str]]) -> Path:
         source, flags = job
-        target = out / f"{Path(source).stem}.o"
+        path = Path(source)  # two folders may have files of one name
+        target = out / f"{path.parent.name}-{path.stem}.o"
         cc(platform, *common, *flags, "-c", source, "-o", target)
         return target
 
@@ -98,7 +102,7 @@ def compile_core(platform: Platform, out: Path, more: dict[str, list[str]]) -> l
 def system_libraries(platform: Platform) -> list[str]:
     if platform.windows:
         return ["-lws2_32"]
-    return [] if platform.macos else ["-pthread"]
+    return [] if platform.macos or platform.wasi else ["-pthread"]
 
 
 def link_program(platform: Platform, objects: list[Path], target: Path) -> None:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from greenlet import getcurrent
 from netpoll import green
 
 from benchmarks.bout import Bout
@@ -18,24 +15,12 @@ def take(gate: Gate, turns: int) -> None:
     gate.done(turns)
 
 
-def take_in_queue(gate: Gate, turns: int) -> None:
-    """What `sleep` does, without the checks of its argument and against exceptions."""
-    ready = green.get_hub().ready
-    me: Any = getcurrent()
-    append, turn, waiter = ready.append, ready.turn, me._netpoll
-    for _ in range(turns):
-        append(waiter)
-        turn()
-    gate.done(turns)
-
-
-def turns(tasks: int, queue: bool = False) -> Bout:
-    """Greenlets that do nothing but let the others run, by `sleep` or by the hub's queue itself."""
-    loop = take_in_queue if queue else take
+def turns(tasks: int) -> Bout:
+    """Greenlets that do nothing but let the others run."""
 
     def play(times: int) -> float:
         with Timed(tasks, times * TURNS // tasks) as gate:
-            playing = [green.spawn(loop, gate, times * TURNS // tasks) for _ in range(tasks)]
+            playing = [green.spawn(take, gate, times * TURNS // tasks) for _ in range(tasks)]
             for player in playing:
                 player.join()
         return gate.elapsed

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import socket as standard
+import threading
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
-from time import perf_counter
+from time import perf_counter, process_time
 
 import netpoll
 from netpoll import READ, green, socket
@@ -80,6 +82,45 @@ def ping_pong(
         return took
 
     return Bout(lambda trips: green.run(play, trips), pairs)
+
+
+def ping_pong_hubs(hubs: int, pairs: int) -> Bout:
+    """So many hubs, each in a thread that is tied to a core of its own, and with so many pairs."""
+    cpus = sorted(os.sched_getaffinity(0))
+    line = threading.Barrier(hubs + 1)
+
+    def play(trips: int) -> None:
+        green.get_hub()
+        ends = [(adopt(first), adopt(second)) for first, second in connected_pairs(pairs)]
+        gate = Gate(2 * pairs, trips)
+        playing = [green.spawn(bounce, end, gate, trips) for pair in ends for end in pair]
+        while not gate.everybody_is_here:
+            green.sleep(0.005)
+        line.wait()
+        gate.start(ends)
+        for player in playing:
+            player.join()
+        gate.stop()
+        line.wait()
+        take_out([first.fileno() for first, _ in ends])
+
+    def in_thread(trips: int, core: int) -> None:
+        os.sched_setaffinity(0, {core})  # of this thread
+        green.run(play, trips)
+
+    def run(trips: int) -> Took:
+        threads = [threading.Thread(target=in_thread, args=(trips, core)) for core in cpus[:hubs]]
+        for thread in threads:
+            thread.start()
+        line.wait()
+        cpu, start = process_time(), perf_counter()
+        line.wait()
+        took = Took(perf_counter() - start, process_time() - cpu)
+        for thread in threads:
+            thread.join()
+        return took
+
+    return Bout(run, hubs * pairs)
 
 
 def move_deadline(calls: int = 1000) -> Bout:

@@ -53,15 +53,17 @@ def ping_pong_threads(
     cores: int | None = None,
     deadline: bool = False,
     sockets: str = "standard",
+    *,
+    timeout: bool = True,
 ) -> Bout:
-    """Two threads a pair, each operation with a timeout."""
+    """Two threads a pair, each operation with a timeout, or without."""
     ends = [
         (adopted(first, sockets), adopted(second, sockets))
         for first, second in connected_pairs(pairs, kind)
     ]
     for pair in ends:
         for end in pair:
-            end.settimeout(60.0)
+            end.settimeout(60.0 if timeout else None)
     loop = bounce_by_deadline if deadline else bounce
 
     def play(trips: int) -> Took:

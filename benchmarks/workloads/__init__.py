@@ -13,11 +13,13 @@ from . import (
     core,
     deadlines,
     echo,
+    freethreading,
     idle,
     ping_pong,
     registration,
     schemes,
     selector,
+    sync,
     threads,
     turns,
 )
@@ -31,9 +33,13 @@ GROUPS: dict[str, Sequence[Table]] = {
     "idle": idle.TABLES,
     "threads": threads.TABLES,
     "turns": turns.TABLES,
+    "sync": sync.TABLES,
     "copies": copies.TABLES,
     "schemes": schemes.TABLES,
     "registration": registration.TABLES,
     "selector": selector.TABLES,
     "core": core.TABLES,
 }
+
+# Run only if they are named, as they need an interpreter that few have.
+BY_NAME: dict[str, Sequence[Table]] = {"freethreading": freethreading.TABLES}

@@ -39,6 +39,7 @@ def table(pairs: int, kind: str, cores: int) -> Table:
                 "time",
                 1.0,
                 f"{title}: no slower than blocking sockets",
+                "threads: no slower than blocking sockets, 2 or 200 of them, on one core or two",
             ),
         ),
         7,

@@ -7,8 +7,6 @@ from benchmarks.model import Arg, Column, Entry, Go, Python, Table
 from benchmarks.table import seconds
 from benchmarks.workloads.contestants import GEVENT, GO_1, PLAIN
 
-QUEUE = "netpoll's queue alone is what its waits in C use, without the Python of `sleep` around it."
-
 
 def rivals(workload: str, tasks: int) -> tuple[Entry, ...]:
     args: dict[str, Arg] = {"tasks": tasks}
@@ -31,18 +29,14 @@ def rivals(workload: str, tasks: int) -> tuple[Entry, ...]:
 
 
 def bare(tasks: int) -> tuple[Entry, ...]:
-    """Less and less of a hub."""
+    """Without a hub."""
     way = "there and back" if tasks == 1 else "to the next"
-    queue = Python("netpoll_hub", "turns", {"tasks": tasks, "queue": True})
-    return (
-        Entry("netpoll, its queue alone", queue),
-        *(
-            Entry(
-                f"greenlet, {way}, from {language}",
-                Python("bare_greenlets", "turns", {"tasks": tasks, "in_c": language == "C"}),
-            )
-            for language in ("Python", "C")
-        ),
+    return tuple(
+        Entry(
+            f"greenlet, {way}, from {language}",
+            Python("bare_greenlets", "turns", {"tasks": tasks, "in_c": language == "C"}),
+        )
+        for language in ("Python", "C")
     )
 
 
@@ -61,12 +55,12 @@ TABLES = [
     turn(
         1,
         "Nobody else may run, so each turn is one of the loop; netpoll, asyncio, uvloop and trio "
-        f"ask the kernel in it, gevent and eventlet do not. In Go it is runtime.Gosched. {QUEUE} "
+        "ask the kernel in it, gevent and eventlet do not. In Go it is runtime.Gosched. "
         "The last rows have no hub: a greenlet switches to another, and that one back.",
     ),
     turn(
         100,
-        f"Each lets the 99 others run. {QUEUE} The last rows have no hub: they are the switch.",
+        "Each lets the 99 others run. The last rows have no hub: they are the switch.",
     ),
     Table(
         "spawn",

@@ -59,23 +59,35 @@ def described(item: re.Match[str], text: str) -> str:
     return entry("function", item["function"], text)
 
 
+def reference_to(item: re.Match[str]) -> str:
+    """To a function or a constant; to anything else, none."""
+    if item["macro"]:
+        return f"{{c:macro}}`{item['macro']}`"
+    found = re.search(r"\b(np_\w+)\(", item["function"] or "")
+    return f"{{c:expr}}`{found[1]}`" if found else ""
+
+
 def items_of(section: str) -> Iterator[str]:
     """In a paragraph of the header a comment is about what follows it, up to the next comment; one
-    that stands behind a declaration is about that alone."""
+    that stands behind a declaration is about that alone.  Of functions and constants that share a
+    comment the first has it, and the others name that one."""
     for paragraph in re.split(r"\n{2,}", section):
         found = list(ITEM.finditer(paragraph))
-        leading, fresh = "", False
+        leading, fresh, first = "", False, ""
         for item, following in zip_longest(found, found[1:]):
             line = paragraph[: item.start()].rpartition("\n")[2]
             if item["comment"]:
                 if not line:
-                    leading, fresh = text_of(item["comment"]), True
+                    leading, fresh, first = text_of(item["comment"]), True, ""
                 continue
             own = ""
             if following and following["comment"]:
                 between = paragraph[item.end() : following.start()]
                 own = "" if "\n" in between else text_of(following["comment"])
-            texts = [leading, own] if fresh else [own or leading]
+            if fresh:
+                first = reference_to(item)
+            shared = f"Described with {first}." if first else leading
+            texts = [leading, own] if fresh else [own or shared]
             yield described(item, "\n\n".join(filter(None, texts)))
             fresh = False
 

@@ -203,7 +203,7 @@ int main(int argc, char **argv)
         return 2;
     }
     if (argc == 3)
-        patience = strtoll(argv[2], NULL, 10) * 1000000;
+        patience = strtoll(argv[2], NULL, 10) * NP_MILLISECOND;
 
     int rc = np_poller_new(NULL, &poller);
     if (rc != NP_OK) {

@@ -17,7 +17,7 @@
 /* Read once, and wait if need be.  NP_OK and *got; or NP_CLOSED, NP_TIMEOUT, a negated errno. */
 static int receive(np_desc *d, char *data, size_t size, ssize_t *got)
 {
-    int rc = np_reset(d, NP_READ); /* from here on, news is remembered */
+    int rc = np_reset(d, NP_READ); /* from here on, readiness is remembered */
     while (rc == NP_OK) {
         *got = read((int)np_desc_fd(d), data, size);
         if (*got >= 0)

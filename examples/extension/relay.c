@@ -2,7 +2,7 @@
  *
  * An extension that waits on netpoll without touching Python: two PollDesc objects come in, and
  * from then on it works on what they are made of.  Their deadlines bind, closing them from another
- * thread ends the copying, and Ctrl-C works.  The GIL is given back while it waits, and nowhere
+ * thread ends the copying, and Ctrl-C works.  The GIL is released while it waits, and nowhere
  * else.
  */
 #define PY_SSIZE_T_CLEAN

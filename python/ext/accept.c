@@ -17,14 +17,13 @@ typedef struct peer {
     ext_address from;
 } peer;
 
-static int accept_one(ext_operation *op, peer *p)
+static int accept_one(np_op *op, peer *p)
 {
     for (;;) {
-        if (ext_until_worth_trying(op) < 0)
+        if (ext_try(op) < 0)
             return -1;
-        ext_forget(op->fd, NP_READ);
         p->from.size = sizeof p->from.at;
-        p->number = accept4((int)op->fd->number, &p->from.at.any, &p->from.size,
+        p->number = accept4((int)op->file->fd, &p->from.at.any, &p->from.size,
                             SOCK_CLOEXEC | SOCK_NONBLOCK);
         if (p->number >= 0)
             return 0;
@@ -35,7 +34,7 @@ static int accept_one(ext_operation *op, peer *p)
 
 PyObject *ext_accept(FdObject *f)
 {
-    ext_operation op;
+    np_op op;
     peer p = {.number = -1};
 
     if (ext_begin(&op, f, NP_READ, 0) < 0)
@@ -44,7 +43,7 @@ PyObject *ext_accept(FdObject *f)
     ext_end(&op);
     if (rc < 0)
         return NULL;
-    PyObject *address = ext_address_told(&p.from);
+    PyObject *address = ext_address_to_python(&p.from);
     PyObject *both = address ? Py_BuildValue("iN", p.number, address) : NULL;
     if (!both)
         close(p.number);

@@ -9,9 +9,10 @@
 #include <stddef.h>
 #include <string.h>
 
-/* --- told ------------------------------------------------------------------------------------ */
+/* --- to Python
+ * ------------------------------------------------------------------------------------ */
 
-static PyObject *in_address(const struct sockaddr_in *at)
+static PyObject *in_to_python(const struct sockaddr_in *at)
 {
     char text[INET_ADDRSTRLEN];
     if (!inet_ntop(AF_INET, &at->sin_addr, text, sizeof text))
@@ -19,7 +20,7 @@ static PyObject *in_address(const struct sockaddr_in *at)
     return Py_BuildValue("si", text, (int)ntohs(at->sin_port));
 }
 
-static PyObject *in6_address(const struct sockaddr_in6 *at)
+static PyObject *in6_to_python(const struct sockaddr_in6 *at)
 {
     char text[INET6_ADDRSTRLEN];
     if (!inet_ntop(AF_INET6, &at->sin6_addr, text, sizeof text))
@@ -29,13 +30,13 @@ static PyObject *in6_address(const struct sockaddr_in6 *at)
 }
 
 /* Mostly there is none.  An abstract name begins with a NUL; a path need not end with one. */
-static PyObject *un_address(const ext_address *a)
+static PyObject *un_to_python(const ext_address *a)
 {
     const char *path = a->at.un.sun_path;
-    size_t before = offsetof(struct sockaddr_un, sun_path), most = sizeof a->at.un.sun_path;
+    size_t before = offsetof(struct sockaddr_un, sun_path), room = sizeof a->at.un.sun_path;
     size_t length = a->size > before ? a->size - before : 0;
 
-    length = length < most ? length : most;
+    length = length < room ? length : room;
 #ifdef __linux__
     if (length > 0 && path[0] == 0)
         return PyBytes_FromStringAndSize(path, (Py_ssize_t)length);
@@ -43,7 +44,7 @@ static PyObject *un_address(const ext_address *a)
     return PyUnicode_DecodeFSDefaultAndSize(path, (Py_ssize_t)strnlen(path, length));
 }
 
-PyObject *ext_address_told(const ext_address *a)
+PyObject *ext_address_to_python(const ext_address *a)
 {
     const struct sockaddr *any = &a->at.any;
 
@@ -53,21 +54,23 @@ PyObject *ext_address_told(const ext_address *a)
     }
     switch (any->sa_family) {
     case AF_INET:
-        return in_address(&a->at.in);
+        return in_to_python(&a->at.in);
     case AF_INET6:
-        return in6_address(&a->at.in6);
+        return in6_to_python(&a->at.in6);
     case AF_UNIX:
-        return un_address(a);
+        return un_to_python(a);
     default: /* the family that the socket was said to be of is not its own */
         return Py_BuildValue("iy#", (int)any->sa_family, any->sa_data,
                              (Py_ssize_t)sizeof any->sa_data);
     }
 }
 
-/* --- taken ----------------------------------------------------------------------------------- */
+/* --- from Python
+ * ----------------------------------------------------------------------------------- */
 
-/* An item of an address: an int from 0 to most; 0 if it is not there. */
-static bool number_taken(PyObject *tuple, Py_ssize_t i, unsigned long most, unsigned long *number)
+/* An item of an address: an int from 0 to max; 0 if it is not there. */
+static bool number_from_python(PyObject *tuple, Py_ssize_t i, unsigned long max,
+                               unsigned long *number)
 {
     *number = 0;
     if (i >= PyTuple_Size(tuple))
@@ -77,13 +80,13 @@ static bool number_taken(PyObject *tuple, Py_ssize_t i, unsigned long most, unsi
         return false;
     *number = PyLong_AsUnsignedLong(item);
     if (*number != (unsigned long)-1 || !PyErr_Occurred())
-        return *number <= most;
+        return *number <= max;
     PyErr_Clear();
     return false;
 }
 
 /* The host, if it is a number. */
-static bool host_taken(PyObject *tuple, int family, void *to)
+static bool host_from_python(PyObject *tuple, int family, void *to)
 {
     PyObject *host = PyTuple_GetItem(tuple, 0);
     Py_ssize_t size;
@@ -96,28 +99,31 @@ static bool host_taken(PyObject *tuple, int family, void *to)
     return text && strlen(text) == (size_t)size && inet_pton(family, text, to) == 1;
 }
 
-static bool in_taken(ext_address *a, PyObject *given)
+static bool in_from_python(ext_address *a, PyObject *given)
 {
     struct sockaddr_in *at = &a->at.in;
     unsigned long port;
 
     if (!PyTuple_Check(given) || PyTuple_Size(given) != 2 ||
-        !number_taken(given, 1, UINT16_MAX, &port) || !host_taken(given, AF_INET, &at->sin_addr))
+        !number_from_python(given, 1, UINT16_MAX, &port) ||
+        !host_from_python(given, AF_INET, &at->sin_addr))
         return false;
     at->sin_port = htons((uint16_t)port);
     a->size = sizeof *at;
     return true;
 }
 
-static bool in6_taken(ext_address *a, PyObject *given)
+static bool in6_from_python(ext_address *a, PyObject *given)
 {
-    enum { MOST_FLOW = 0xfffff };
+    enum { MAX_FLOW = 0xfffff };
     struct sockaddr_in6 *at = &a->at.in6;
     unsigned long port, flow, scope;
 
     if (!PyTuple_Check(given) || PyTuple_Size(given) < 2 || PyTuple_Size(given) > 4 ||
-        !number_taken(given, 1, UINT16_MAX, &port) || !number_taken(given, 2, MOST_FLOW, &flow) ||
-        !number_taken(given, 3, UINT32_MAX, &scope) || !host_taken(given, AF_INET6, &at->sin6_addr))
+        !number_from_python(given, 1, UINT16_MAX, &port) ||
+        !number_from_python(given, 2, MAX_FLOW, &flow) ||
+        !number_from_python(given, 3, UINT32_MAX, &scope) ||
+        !host_from_python(given, AF_INET6, &at->sin6_addr))
         return false;
     at->sin6_port = htons((uint16_t)port);
     at->sin6_flowinfo = htonl((uint32_t)flow);
@@ -127,9 +133,9 @@ static bool in6_taken(ext_address *a, PyObject *given)
 }
 
 /* A path is sent with its NUL; an abstract name, which begins with one, as it is. */
-static bool path_taken(ext_address *a, PyObject *path)
+static bool path_from_python(ext_address *a, PyObject *path)
 {
-    size_t before = offsetof(struct sockaddr_un, sun_path), most = sizeof a->at.un.sun_path;
+    size_t before = offsetof(struct sockaddr_un, sun_path), room = sizeof a->at.un.sun_path;
     size_t nul = 1;
     Py_ssize_t size;
     char *text;
@@ -142,38 +148,38 @@ static bool path_taken(ext_address *a, PyObject *path)
     if (size == 0 || text[0] == 0)
         nul = 0;
 #endif
-    if ((size_t)size + nul > most)
+    if ((size_t)size + nul > room)
         return false;
     memcpy(a->at.un.sun_path, text, (size_t)size);
     a->size = (socklen_t)(before + (size_t)size + nul);
     return true;
 }
 
-static bool un_taken(ext_address *a, PyObject *given)
+static bool un_from_python(ext_address *a, PyObject *given)
 {
     if (PyBytes_CheckExact(given))
-        return path_taken(a, given);
+        return path_from_python(a, given);
     if (!PyUnicode_CheckExact(given))
         return false;
     PyObject *path = PyUnicode_EncodeFSDefault(given);
     if (!path)
         PyErr_Clear();
-    bool taken = path && path_taken(a, path);
+    bool converted = path && path_from_python(a, path);
     Py_XDECREF(path);
-    return taken;
+    return converted;
 }
 
-bool ext_address_taken(ext_address *a, int family, PyObject *given)
+bool ext_address_from_python(ext_address *a, int family, PyObject *given)
 {
     *a = (ext_address){.size = 0};
     a->at.any.sa_family = (sa_family_t)family;
     switch (family) {
     case AF_INET:
-        return in_taken(a, given);
+        return in_from_python(a, given);
     case AF_INET6:
-        return in6_taken(a, given);
+        return in6_from_python(a, given);
     case AF_UNIX:
-        return un_taken(a, given);
+        return un_from_python(a, given);
     default:
         return false;
     }

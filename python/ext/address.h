@@ -1,6 +1,6 @@
 /* Addresses of the families AF_INET, AF_INET6 and AF_UNIX, between the kernel's form and Python's.
  *
- * What is told and what is taken is the standard class's; names, odd types and all that is wrong
+ * Both forms are the standard class's; names, odd types and all that is wrong
  * are left to it.  On Windows everything is. */
 #ifndef NP_ADDRESS_H
 #define NP_ADDRESS_H
@@ -26,10 +26,10 @@ struct ext_address {
 };
 
 /* What the kernel has written, for Python; NULL with an exception set. */
-PyObject *ext_address_told(const ext_address *a);
+PyObject *ext_address_to_python(const ext_address *a);
 
 /* From Python's form.  False, with no exception set: it is for the standard class. */
-bool ext_address_taken(ext_address *a, int family, PyObject *given);
+bool ext_address_from_python(ext_address *a, int family, PyObject *given);
 
 #endif
 #endif

@@ -1,18 +1,19 @@
 /* netpoll._C_API: the table of netpoll_api.h, in a capsule. */
 #include "capi.h"
 
+#include "bind.h"
 #include "gil.h"
 #include "netpoll_api.h"
-#include "turns.h"
 
 /* --- objects --------------------------------------------------------------------------------- */
 
-/* An object of the engine in Python tells where its part of the core is. */
-static void *address_of(PyObject *object, const char *kind)
+/* An object of the engine in Python tells where its part of the core is.  locate: NULL if the
+ * engine is that in C. */
+static void *address_of(PyObject *locate, PyObject *object, const char *kind)
 {
-    PyObject *number = PyObject_CallMethod(object, "_address", NULL);
+    PyObject *number = locate ? PyObject_CallFunctionObjArgs(locate, object, NULL) : NULL;
     if (!number) {
-        if (PyErr_ExceptionMatches(PyExc_AttributeError))
+        if (!PyErr_Occurred() || PyErr_ExceptionMatches(PyExc_AttributeError))
             PyErr_Format(PyExc_TypeError, "not a %s: %R", kind, (PyObject *)Py_TYPE(object));
         return NULL;
     }
@@ -24,7 +25,7 @@ static void *address_of(PyObject *object, const char *kind)
 static np_poller *poller_of(PyObject *object)
 {
     if (!ext_is_poller(object))
-        return address_of(object, "Poller");
+        return address_of(ext_bound.poller_address, object, "Poller");
     PollerObject *p = ext_poller(object);
     return p ? p->poller : NULL;
 }
@@ -32,28 +33,20 @@ static np_poller *poller_of(PyObject *object)
 static np_desc *desc_of(PyObject *object)
 {
     if (!ext_is_desc(object))
-        return address_of(object, "PollDesc");
+        return address_of(ext_bound.desc_address, object, "PollDesc");
     DescObject *d = (DescObject *)object;
     if (!d->desc)
         PyErr_SetString(PyExc_RuntimeError, "a PollDesc comes from Poller.open");
     return d->desc;
 }
 
-static PyObject *adopt(const char *function, PyObject *poller, void *address)
-{
-    PyObject *api = PyImport_ImportModule("netpoll._api");
-    PyObject *number = api ? PyLong_FromVoidPtr(address) : NULL;
-    PyObject *object = !number  ? NULL
-                       : poller ? PyObject_CallMethod(api, function, "OO", poller, number)
-                                : PyObject_CallMethod(api, function, "O", number);
-    Py_XDECREF(number);
-    Py_XDECREF(api);
-    return object;
-}
-
 static PyObject *poller_object(np_poller *p)
 {
-    return adopt("_adopt_poller", NULL, p);
+    PyObject *address = PyLong_FromVoidPtr(p);
+    PyObject *object =
+        address ? PyObject_CallFunctionObjArgs(ext_bound.adopt_poller, address, NULL) : NULL;
+    Py_XDECREF(address);
+    return object;
 }
 
 static PyObject *desc_object(PyObject *poller, np_desc *d)
@@ -66,17 +59,30 @@ static PyObject *desc_object(PyObject *poller, np_desc *d)
                      (long long)np_desc_fd(d), poller);
         return NULL;
     }
-    return adopt("_adopt_desc", poller, d);
+    PyObject *address = PyLong_FromVoidPtr(d);
+    PyObject *object =
+        address ? PyObject_CallFunctionObjArgs(ext_bound.adopt_desc, poller, address, NULL) : NULL;
+    Py_XDECREF(address);
+    return object;
 }
 
 /* --- results --------------------------------------------------------------------------------- */
+
+/* What a handler raises ends the wait. */
+static int check_signals(void)
+{
+    int rc = PyErr_CheckSignals();
+    if (rc < 0)
+        np_begin_wait();
+    return rc;
+}
 
 static int raise_result(np_desc *d, int mode, int rc)
 {
     if (rc == NP_OK)
         return 0;
     if (rc == NP_INTERRUPTED)
-        return PyErr_CheckSignals();
+        return check_signals();
     ext_raise_of_fd(rc, (long long)np_desc_fd(d), mode);
     return -1;
 }
@@ -86,7 +92,7 @@ static int raise_poller_result(int rc)
     if (rc == NP_OK)
         return 0;
     if (rc == NP_INTERRUPTED)
-        return PyErr_CheckSignals();
+        return check_signals();
     ext_raise_poller(rc, "poll");
     return -1;
 }
@@ -127,6 +133,7 @@ static const netpoll_api table = {
     .wait_canceled = np_wait_canceled,
     .park = np_park,
     .resume = np_resume,
+    .park_at = np_park_at,
     .cancel = np_cancel,
     .cancel_token = np_cancel_token,
     .set_deadline = np_set_deadline,
@@ -135,25 +142,62 @@ static const netpoll_api table = {
     .is_ready = np_is_ready,
     .is_parked = np_is_parked,
     .holds_token = np_holds_token,
-    .errors_are_ready = np_errors_are_ready,
-    .short_is_drained = np_short_is_drained,
+    .treat_errors_as_ready = np_treat_errors_as_ready,
+    .short_io_means_drained = np_short_io_means_drained,
     .set_ready = np_set_ready,
     .unblock = np_unblock,
     .close = np_close,
-    .fdmutex_lock = np_fdmutex_lock,
-    .fdmutex_lock_or_queue = np_fdmutex_lock_or_queue,
-    .fdmutex_unlock = np_fdmutex_unlock,
-    .fdmutex_dequeued = np_fdmutex_dequeued,
-    .fdmutex_close = np_fdmutex_close,
-    .fdmutex_closed = np_fdmutex_closed,
+    .sema_init = np_sema_init,
+    .sema_try = np_sema_try,
+    .sema_acquire = np_sema_acquire,
+    .sema_release = np_sema_release,
+    .sema_release_within = np_sema_release_within,
+    .sema_open = np_sema_open,
+    .sema_reset = np_sema_reset,
+    .sema_is_open = np_sema_is_open,
+    .sema_shut = np_sema_shut,
+    .sema_is_shut = np_sema_is_shut,
+    .sema_take = np_sema_take,
+    .sema_count = np_sema_count,
+    .sema_park = np_sema_park,
+    .timer_start = np_timer_start,
+    .timer_move = np_timer_move,
+    .waiter_resume = np_waiter_resume,
+    .waiter_cancel = np_waiter_cancel,
+    .waiter_parked = np_waiter_parked,
+    .file_new = np_file_new,
+    .file_free = np_file_free,
+    .file_fd = np_file_fd,
+    .file_kind = np_file_kind,
+    .file_closed = np_file_closed,
+    .file_timeout = np_file_timeout,
+    .file_set_timeout = np_file_set_timeout,
+    .file_option_timeout = np_file_option_timeout,
+    .file_set_option_timeout = np_file_set_option_timeout,
+    .file_set_deadline = np_file_set_deadline,
+    .file_deadline = np_file_deadline,
+    .file_retry = np_file_retry,
+    .file_close = np_file_close,
+    .file_awaited = np_file_awaited,
+    .op_begin = np_op_begin,
+    .op_try = np_op_try,
+    .op_moved = np_op_moved,
+    .op_wait = np_op_wait,
+    .op_park = np_op_park,
+    .op_resume = np_op_resume,
+    .op_cancel = np_op_cancel,
+    .op_end = np_op_end,
     .pollers = np_pollers,
     .poller_snapshot = np_poller_snapshot,
-    .waiting_alone = np_waiting_alone,
+    .fd_waiters = np_fd_waiters,
+    .poller_waits = np_poller_waits,
+    .thread_waits = np_thread_waits,
     .describe_fd = np_describe_fd,
     .report = np_report,
     .report_on_signal = np_report_on_signal,
     .now = np_now,
-    .look_for_signals = np_look_for_signals,
+    .enable_signal_checks = np_enable_signal_checks,
+    .begin_wait = np_begin_wait,
     .desc_size = np_desc_size,
     .features = np_features,
 #ifdef _WIN32
@@ -163,6 +207,10 @@ static const netpoll_api table = {
     .wait_nogil = ext_wait_nogil,
     .wait_canceled_nogil = ext_wait_canceled_nogil,
     .poll_nogil = ext_poll_nogil,
+    .sema_acquire_nogil = ext_sema_acquire_nogil,
+    .file_close_nogil = ext_file_close_nogil,
+    .op_wait_nogil = ext_op_wait_nogil,
+    .op_end_nogil = ext_op_end_nogil,
     .poller_of = poller_of,
     .desc_of = desc_of,
     .poller_object = poller_object,

@@ -1,16 +1,17 @@
 /* What the types need in a build of CPython without the GIL.  With the GIL all of it is nothing.
  *
- * Three kinds of state:
+ * Two kinds of state:
  *
  *   EXT_LOCK(o) .. EXT_UNLOCK(o)   fields that several threads change: each object has a mutex.  No
- *                                  Python code runs and nothing blocks between the two, so whoever
+ *                                  Python code runs and nothing blocks between the two, so what
  *                                  stops the world (the garbage collector, fork) finds the mutex
  *                                  free and the fields whole.  One object at a time.
  *   EXT_SHARED(type)               a single word that several threads read and write: an atomic.
- *   EXT_CONFINED(o)                fields that only one thread ever touches, the one that made the
- *                                  object: here that is checked.
+ *   EXT_CRITICAL_BEGIN(o) .. END   fields that Python's own functions read: it is let go while
+ *                                  Python code waits.
  *
- * Everything else is written once, before a second thread can see it. */
+ * Everything else is written once, before a second thread can see it; or it is a hub's, which only
+ * its own thread can find. */
 #ifndef NP_FREETHREADED_H
 #define NP_FREETHREADED_H
 
@@ -20,25 +21,17 @@
 #define EXT_LOCK(o) PyMutex_Lock(&(o)->mutex)
 #define EXT_UNLOCK(o) PyMutex_Unlock(&(o)->mutex)
 #define EXT_SHARED(type) _Atomic(type)
-#define EXT_OWNER unsigned long owner;
-#define EXT_OWN(o) ((o)->owner = PyThread_get_thread_ident())
-#define EXT_CONFINED(o) ((o)->owner == PyThread_get_thread_ident() || ext_wrong_thread())
-
-static inline bool ext_wrong_thread(void)
-{
-    PyErr_SetString(PyExc_RuntimeError, "this belongs to another thread");
-    return false;
-}
+#define EXT_CRITICAL_BEGIN(o) Py_BEGIN_CRITICAL_SECTION(o)
+#define EXT_CRITICAL_END() Py_END_CRITICAL_SECTION()
 
 #else
 
 #define EXT_MUTEX
-#define EXT_LOCK(o) ((void)0)
-#define EXT_UNLOCK(o) ((void)0)
+#define EXT_LOCK(o) ((void)(o))
+#define EXT_UNLOCK(o) ((void)(o))
 #define EXT_SHARED(type) type
-#define EXT_OWNER
-#define EXT_OWN(o) ((void)0)
-#define EXT_CONFINED(o) true
+#define EXT_CRITICAL_BEGIN(o) {
+#define EXT_CRITICAL_END() }
 
 #endif
 #endif

@@ -14,23 +14,24 @@
  *         if (np->raise(d, NP_READ, rc) < 0)
  *             return NULL;
  *
- * Every function np_xyz of netpoll.h, up to its line "cdef: end", is the member xyz; what it means
- * stands there.  Nothing is
- * linked with: there is one core in the process, and everybody shares its pollers.
+ * Every function np_xyz of netpoll.h, up to its line "cdef: end", is the member xyz, documented
+ * there.  The extension links with no library: there is one core in the process, and all share its
+ * pollers.
  *
- * The GIL.  No function that netpoll.h calls non-blocking looks at it: call them with it or
- * without. wait, wait_canceled, poll and iocp_finish want it held, and give it back while they
- * block; a thread without it calls the forms that end in _nogil.
+ * The GIL.  Call functions that cannot block with it or without.  wait,
+ * wait_canceled, poll, sema_acquire, op_wait and iocp_finish want it held, and release it while
+ * they block; so do file_close and op_end, which may close the number.  A thread without it calls
+ * the forms that end in _nogil.
  *
- * Tokens.  What np->park parks comes out of whoever polls.  A Poller of Python takes its tokens for
- * Python objects: park on pollers that are yours alone (poller_new), never on Python's.
+ * Tokens.  A token of np->park comes out of any poll of its poller.  A Poller of Python takes its
+ * tokens for Python objects: park on pollers that are yours alone (poller_new), never on Python's.
  *
  * Greenlets.  np->wait blocks the calling thread, hub or not.  PollDesc.wait, called as any method
  * of Python is, parks the greenlet.
  *
  * The ABI.  Within one major version members are added at the end only, each addition a minor
  * version, and no type that is passed changes.  So an extension runs with every netpoll of the
- * major version that it was compiled for, from that minor version on; netpoll_import sees to it.
+ * major version that it was compiled for, from that minor version on; netpoll_import checks.
  */
 #ifndef NETPOLL_API_H
 #define NETPOLL_API_H
@@ -79,6 +80,7 @@ typedef struct netpoll_api {
     int (*wait_canceled)(np_desc *d, int mode);
     int (*park)(np_desc *d, int mode, np_token token, int flags);
     int (*resume)(np_desc *d, int mode, int flags);
+    int (*park_at)(np_desc *d, int mode, np_token token, int flags, np_poller *home);
     int (*cancel)(np_desc *d, int mode, np_token *token);
     int (*cancel_token)(np_desc *d, int mode, np_token token);
     int (*set_deadline)(np_desc *d, int64_t timeout_ns, int modes);
@@ -87,26 +89,64 @@ typedef struct netpoll_api {
     int (*is_ready)(const np_desc *d, int mode);
     int (*is_parked)(const np_desc *d, int mode);
     int (*holds_token)(const np_desc *d, int mode);
-    void (*errors_are_ready)(np_desc *d);
-    int (*short_is_drained)(const np_desc *d);
+    void (*treat_errors_as_ready)(np_desc *d);
+    int (*short_io_means_drained)(const np_desc *d);
     void (*set_ready)(np_desc *d, int modes);
     int (*unblock)(np_desc *d);
     int (*close)(np_desc *d);
-    int (*fdmutex_lock)(np_fdmutex *m, int mode);
-    int (*fdmutex_lock_or_queue)(np_fdmutex *m, int mode);
-    int (*fdmutex_unlock)(np_fdmutex *m, int mode);
-    void (*fdmutex_dequeued)(np_fdmutex *m, int mode);
-    int (*fdmutex_close)(np_fdmutex *m);
-    int (*fdmutex_closed)(const np_fdmutex *m);
+    void (*sema_init)(np_sema *s, uint32_t count);
+    int (*sema_try)(np_sema *s);
+    int (*sema_acquire)(np_sema *s, int64_t until, const char *what, uint64_t *place);
+    void (*sema_release)(np_sema *s, uint32_t n);
+    int (*sema_release_within)(np_sema *s, uint32_t n, uint32_t limit);
+    void (*sema_open)(np_sema *s);
+    void (*sema_reset)(np_sema *s);
+    int (*sema_is_open)(const np_sema *s);
+    void (*sema_shut)(np_sema *s);
+    int (*sema_is_shut)(const np_sema *s);
+    int (*sema_take)(np_sema *s);
+    uint32_t (*sema_count)(const np_sema *s);
+    int (*sema_park)(np_sema *s, np_waiter *w, np_poller *p, np_token token, int64_t until,
+                     const char *what);
+    int (*timer_start)(np_waiter *w, np_poller *p, np_token token, int64_t when, const char *what);
+    int (*timer_move)(np_waiter *w, int64_t when);
+    int (*waiter_resume)(np_waiter *w);
+    int (*waiter_cancel)(np_waiter *w, int *result);
+    int (*waiter_parked)(const np_waiter *w);
+    int (*file_new)(np_fd fd, int kind, np_file **out);
+    void (*file_free)(np_file *f);
+    np_fd (*file_fd)(const np_file *f);
+    int (*file_kind)(const np_file *f);
+    int (*file_closed)(const np_file *f);
+    int64_t (*file_timeout)(const np_file *f);
+    void (*file_set_timeout)(np_file *f, int64_t ns);
+    int64_t (*file_option_timeout)(const np_file *f, int mode);
+    void (*file_set_option_timeout)(np_file *f, int64_t ns, int mode);
+    int (*file_set_deadline)(np_file *f, int64_t when, int modes);
+    int64_t (*file_deadline)(const np_file *f, int mode);
+    void (*file_retry)(np_file *f, int mode);
+    int (*file_close)(np_file *f, int detach);
+    np_sema *(*file_awaited)(np_file *f, int may_park);
+    int (*op_begin)(np_op *op, np_file *f, int mode, int may_wait);
+    int (*op_try)(np_op *op);
+    void (*op_moved)(np_op *op, int64_t n, int64_t wanted);
+    int (*op_wait)(np_op *op, np_poller *p);
+    int (*op_park)(np_op *op, np_poller *p, np_waiter *w, np_token token);
+    int (*op_resume)(np_op *op, np_waiter *w);
+    int (*op_cancel)(np_op *op, np_waiter *w);
+    int (*op_end)(np_op *op);
     int (*pollers)(np_poller **out, int max);
     int (*poller_snapshot)(np_poller *p, np_poller_view *poller, np_desc_view *descs, int max,
-                           int64_t patience_ns);
-    int (*waiting_alone)(np_alone_view *out, int max);
+                           int64_t timeout_ns);
+    int (*fd_waiters)(np_fd_wait_view *out, int max);
+    int (*poller_waits)(np_poller *p, np_wait_view *out, int max, int64_t timeout_ns);
+    int (*thread_waits)(np_wait_view *out, int max, int64_t timeout_ns);
     int (*describe_fd)(np_fd fd, char *text, int size);
     void (*report)(int fd);
     int (*report_on_signal)(int signum, int fd, int chain);
     int64_t (*now)(void);
-    void (*look_for_signals)(void);
+    void (*enable_signal_checks)(void);
+    void (*begin_wait)(void);
     int (*desc_size)(void);
     const char *(*features)(void);
 
@@ -119,6 +159,10 @@ typedef struct netpoll_api {
     int (*wait_nogil)(np_desc *d, int mode);
     int (*wait_canceled_nogil)(np_desc *d, int mode);
     int (*poll_nogil)(np_poller *p, int64_t timeout_ns, np_token *tokens, int max, int *n);
+    int (*sema_acquire_nogil)(np_sema *s, int64_t until, const char *what, uint64_t *place);
+    int (*file_close_nogil)(np_file *f, int detach);
+    int (*op_wait_nogil)(np_op *op, np_poller *p);
+    int (*op_end_nogil)(np_op *op);
 
     /* --- Python's objects; all of these with the GIL held --- */
 

@@ -1,9 +1,9 @@
 """Go's runtime network poller as a library.
 
-A descriptor is registered once; then threads and greenlets wait on it, with deadlines that anyone
-can move and a close that anyone can call::
+A descriptor is registered once; then threads and greenlets wait on it.  Any thread can move its
+deadlines, or close it::
 
-    desc = netpoll.open(sock)          # sock is non-blocking
+    desc = netpoll.open(sock)  # sock is non-blocking
     desc.set_deadline(5, netpoll.READ)
     while True:
         desc.reset(netpoll.READ)
@@ -11,7 +11,7 @@ can move and a close that anyone can call::
             data = sock.recv(4096)
             break
         except BlockingIOError:
-            desc.wait(netpoll.READ)    # DeadlineExceeded after 5 s, ClosedError after desc.close()
+            desc.wait(netpoll.READ)  # DeadlineExceeded after 5 s
 
 `netpoll.green` runs greenlets on it; `Poller.poll` and `PollDesc.park` are for schedulers of your
 own.
@@ -33,7 +33,7 @@ from netpoll._api import (
     is_poll_descriptor,
     open,
 )
-from netpoll._dump import cancel_dump_on_signal, dump, dump_on_signal
+from netpoll._engine import Sema, Timer, Waiter
 from netpoll._errors import (
     BusyError,
     ClosedError,
@@ -41,7 +41,9 @@ from netpoll._errors import (
     NotPollableError,
     PollError,
 )
+from netpoll._file import File, fdopen
 from netpoll._include import get_include
+from netpoll._inspect.dump import cancel_dump_on_signal, dump, dump_on_signal
 
 if TYPE_CHECKING:
     from netpoll import green as green
@@ -60,17 +62,22 @@ __all__ = [
     "BusyError",
     "ClosedError",
     "DeadlineExceeded",
+    "File",
     "NotPollableError",
     "PollDesc",
     "PollError",
     "Poller",
     "PollerStats",
+    "Sema",
+    "Timer",
+    "Waiter",
     "__version__",
     "backends",
     "cancel_dump_on_signal",
     "default_poller",
     "dump",
     "dump_on_signal",
+    "fdopen",
     "get_include",
     "is_poll_descriptor",
     "open",
@@ -87,6 +94,6 @@ def __getattr__(name: str) -> Any:
 
 
 if os.environ.get("NETPOLL_DEBUG", "0") not in {"", "0"}:
-    from netpoll._debug import switch_on
+    from netpoll._inspect.debug import switch_on
 
     switch_on()

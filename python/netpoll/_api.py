@@ -1,35 +1,32 @@
-"""The public classes and functions.  What may be hot is inherited from the engine."""
+"""The public classes and functions.  Hot methods are inherited from the engine."""
 
 from __future__ import annotations
 
 import errno
 import os
-import threading
-import warnings
 import weakref
-from collections import deque
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Protocol
 
-from netpoll import _engine, _errors, _hooks
+from netpoll import _engine, _hooks
 from netpoll._core import lib
-from netpoll._engine import DescBase, HubToken, PollerBase
+from netpoll._engine import DescBase, PollerBase
 
 READ = lib.NP_READ
 WRITE = lib.NP_WRITE
 
 
 class HasFileno(Protocol):
-    """A socket, a file, anything that knows its descriptor."""
+    """A socket, a file, any object that has a descriptor."""
 
     def fileno(self) -> int: ...
 
 
 class Wakeable(Protocol):
-    """Somebody who sleeps outside of a poller, but for its sake."""
+    """A loop that sleeps outside of a poller, on its `fileno()`."""
 
     def wake(self) -> None: ...
 
@@ -42,10 +39,13 @@ class PollerStats:
     parked_readers: int  #: threads, greenlets and tokens that wait for READ now
     parked_writers: int  #: the same for WRITE
     polls: int  #: times that the kernel was asked for events
-    events: int  #: events that it gave
-    stale_events: int  #: those of them that were dropped, their descriptor being gone
-    deadlines_fired: int  #: deadlines that expired; equal ones for reading and writing count once
-    wakeups: int  #: times that somebody was woken from the kernel without an event
+    events: int  #: events that it returned
+    stale_events: int  #: events dropped because their descriptor was closed
+    #: deadlines whose time came; equal ones of both modes count once, ones in the past do not
+    deadlines_fired: int
+    wakeups: int  #: times that a poll was woken in the kernel without an event
+    waiters: int  #: greenlets and tokens that wait at semaphores and timers now
+    timers_fired: int  #: such waits that ended because their time was over
 
 
 class PollDesc(DescBase):
@@ -55,8 +55,8 @@ class PollDesc(DescBase):
     and remembers at most one notification.  All methods may be called from any thread or greenlet
     at any time.
 
-    A context manager that closes the descriptor (never the fd itself).  One that is collected
-    unclosed gives a ResourceWarning.
+    A context manager that closes the descriptor (never the fd itself).  Collecting an unclosed
+    one gives a ResourceWarning.
     """
 
     def fileno(self) -> int:
@@ -81,9 +81,14 @@ class PollDesc(DescBase):
             return f"<{name} fd={self.fd} closed>"
         return f"<{name} fd={self.fd} open{self._show(1, 'read')}{self._show(2, 'write')}>"
 
-    def _show(self, mode: int, called: str) -> str:
+    def _show(
+        self,
+        mode: int,
+        called: str,
+        _state: Callable[[PollDesc, int], str] = _engine.desc_state,
+    ) -> str:
         left = self.deadline(mode)
-        facts = [self._state(mode)]
+        facts = [_state(self, mode)]
         if left is not None:
             facts.append(f"deadline in {left:.3f} s" if left > 0 else "deadline exceeded")
         text = ", ".join(fact for fact in facts if fact)
@@ -91,12 +96,12 @@ class PollDesc(DescBase):
 
 
 class Poller(PollerBase):
-    """A kernel object that knows which descriptors are ready, and a heap of their deadlines.
+    """A kernel object that reports which descriptors are ready, and a heap of their deadlines.
 
-    There is no thread behind it: those who wait on its descriptors drive it, and so does whoever
-    calls `poll`.  All methods may be called from any thread at any time.
+    It has no background thread: the threads that wait on its descriptors drive it, and so does
+    `poll`.  All methods may be called from any thread at any time.
 
-    A context manager that closes the poller.  One that is collected unclosed gives a
+    A context manager that closes the poller.  Collecting an unclosed one gives a
     ResourceWarning.
 
     :param backend: "epoll", "kqueue", "iocp" or "poll"; None takes the environment's
@@ -105,65 +110,14 @@ class Poller(PollerBase):
     :raises OSError: out of descriptors or memory.
     """
 
-    _implicit = False  # made by the library for itself: nobody is told to close it
-
     def __init__(self, backend: str | None = None) -> None:
         super().__init__(_backend(backend))
         self._set_up()
 
     def _set_up(self) -> None:
-        #: Who sleeps elsewhere for our sake, such as a hub: when we close, they have to look.
-        #: Weak references in a plain set, as a WeakSet cannot be copied in one step.
+        #: Woken when the poller closes.  Weak references in a plain set, as a WeakSet cannot be
+        #: copied in one step.
         self._watchers: set[weakref.ref[Wakeable]] = set()
-        #: Tokens of others that a hub found while it looked for its own.
-        self._left: deque[Any] = deque()
-
-    def poll(self, timeout: float | None = 0) -> list[Any]:
-        if not _hooks.hubs:
-            return super().poll(timeout)
-        try:
-            tokens = super().poll(0 if self._left else timeout)
-        except _errors.ClosedError as error:
-            error.tokens = self._without_hubs(error.tokens)
-            raise
-        return self._without_hubs(tokens)
-
-    poll.__doc__ = PollerBase.poll.__doc__
-
-    def _without_hubs(self, tokens: list[Any]) -> list[Any]:
-        """Hand the hubs their tokens; what is left, with what hubs have left to us."""
-        ours = []
-        for token in tokens:
-            if isinstance(token, HubToken):
-                token.deliver()
-            else:
-                ours.append(token)
-        while self._left:
-            try:
-                ours.append(self._left.popleft())
-            except IndexError:  # another thread was faster
-                break
-        return ours
-
-    def _collect_for_hubs(self) -> None:
-        """`poll(0)` on behalf of a hub: what is not a hub's stays for whoever polls next."""
-        found: deque[Any] = deque()
-        try:
-            self._poll_into(found, 0)
-        except _errors.ClosedError:
-            pass
-        for token in found:
-            self._keep(token)
-        if self._left:
-            self.wake()  # again: our poll(0) may have answered the last one
-
-    def _keep(self, token: Any) -> None:
-        """A hub polled out what is not its own: it goes to its hub, or stays for who polls next."""
-        if isinstance(token, HubToken):
-            token.deliver()
-        else:
-            self._left.append(token)
-            self.wake()
 
     def is_poll_descriptor(self, fd: int | HasFileno) -> bool:
         """Is fd one of the descriptors that this poller is made of?"""
@@ -172,13 +126,13 @@ class Poller(PollerBase):
 
     def stats(self) -> PollerStats:
         """The counters at this moment."""
-        return PollerStats(*self._counters())
+        return PollerStats(*_engine.poller_counters(self))
 
     def add_watcher(self, watcher: Wakeable) -> None:
         """Have `watcher.wake()` called once the poller is closed, in the thread that closes it.
 
-        For a loop that sleeps on `fileno()`: closing takes the descriptor away, which no loop
-        notices.  The watcher is held weakly.
+        For a loop that sleeps on `fileno()`, which would not notice that the descriptor is gone.
+        The watcher is held weakly.
         """
         self._watchers.add(weakref.ref(watcher, self._watchers.discard))
 
@@ -189,9 +143,8 @@ class Poller(PollerBase):
     def close(self) -> None:
         super().close()
         with ExitStack() as all_of_them:  # even if one of them raises
-            for reference in self._watchers.copy():  # in one step: hubs come and go meanwhile
-                if (watcher := reference()) is not None:
-                    all_of_them.callback(watcher.wake)
+            for watcher in watchers_of(self):
+                all_of_them.callback(watcher.wake)
 
     close.__doc__ = PollerBase.close.__doc__
 
@@ -206,36 +159,48 @@ class Poller(PollerBase):
     ) -> None:
         self.close()
 
-    def __repr__(self) -> str:
-        state = "closed" if self.closed else f"{self._counters()[0]} descriptors"
+    # Also at the end of the interpreter, when the module's globals are gone.
+    def __repr__(
+        self, _counters: Callable[[Poller], tuple[int, ...]] = _engine.poller_counters
+    ) -> str:
+        state = "closed" if self.closed else f"{_counters(self)[0]} descriptors"
         return f"<netpoll.{type(self).__name__} {self.backend}, {state}>"
 
-    def __del__(self, _warn: Callable[..., None] = warnings.warn) -> None:
-        try:
-            done = self.closed or self._implicit
-        except (AttributeError, RuntimeError):  # the constructor did not come to its end
-            return
-        if not done:
-            _warn(f"unclosed {self!r}", ResourceWarning, source=self, stacklevel=2)
+
+# --- the package's own ----------------------------------------------------------------------------
 
 
-def _adopt_poller(address: int) -> Poller:
+def adopt_poller(address: int) -> Poller:
     """A Poller around an np_poller that was made in C: see netpoll_api.h."""
     poller = Poller.__new__(Poller)
-    poller._adopt(address)
+    if _hooks.adopted is not None:
+        _hooks.adopted(poller)
+    _engine.poller_adopt(poller, address)
     poller._set_up()
     return poller
 
 
-def _adopt_desc(poller: Poller, address: int) -> PollDesc:
+def adopt_desc(poller: Poller, address: int) -> PollDesc:
     """The same for an np_desc of that poller."""
     desc = PollDesc.__new__(PollDesc)
-    desc._adopt(poller, address)
+    if _hooks.adopted is not None:
+        _hooks.adopted(desc)
+    _engine.desc_adopt(desc, poller, address)
     return desc
 
 
-def _name(thing: object) -> str:
-    return f"netpoll.{type(thing).__name__}"
+def internal_poller() -> Poller:
+    """One that users need not close; marked before there is anything to close."""
+    poller = Poller.__new__(Poller)
+    _engine.poller_set_internal(poller)
+    Poller.__init__(poller)
+    return poller
+
+
+def watchers_of(poller: Poller) -> list[Wakeable]:
+    """Those of `Poller.add_watcher` that are still there."""
+    references = poller._watchers.copy()  # in one step: hubs come and go meanwhile
+    return [watcher for reference in references if (watcher := reference()) is not None]
 
 
 def _backend(name: str | None) -> str:
@@ -250,6 +215,8 @@ def _backend(name: str | None) -> str:
 
 def _number(fd: int | HasFileno) -> int:
     number = fd if isinstance(fd, int) else _fileno_of(fd)()
+    if isinstance(number, bool):
+        raise TypeError(f"{number} is not the number of a descriptor")
     if not isinstance(number, int):
         raise TypeError(f"fileno() returned {number!r}, not an int")
     return number
@@ -274,21 +241,17 @@ def _fileno_of(thing: HasFileno) -> Callable[[], int]:
         raise TypeError(f"a descriptor is an int or has a fileno(), not {thing!r}") from None
 
 
-_engine.connect_desc(PollDesc, _descriptor)  # for Poller.open
+_engine.bind(
+    desc_class=PollDesc,
+    descriptor_number=_descriptor,
+    internal_poller=internal_poller,
+    adopt_poller=adopt_poller,
+    adopt_desc=adopt_desc,
+)
 
 
 _default: Poller | None = None
-_default_lock = threading.RLock()  # a signal handler may open a descriptor too
-
-
-def _new_lock() -> None:
-    """In a forked child: the lock may have been held by a thread that is gone."""
-    global _default_lock
-    _default_lock = threading.RLock()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_new_lock)
+_first: dict[str, Any] = {}
 
 
 def default_poller() -> Poller:
@@ -296,47 +259,44 @@ def default_poller() -> Poller:
 
     A thread with a greenlet hub has another one: `green.get_hub().poller`.
 
-    It is meant to stay open; if it is closed all the same, the next call makes another.
+    It is meant to stay open; if it is closed, the next call makes another.
     """
+    # Without a lock, which a thread might hold as another one forks: it could be free again in the
+    # child only when our hook has run, and that may not be the first.
     global _default
-    with _default_lock:
-        if _default is None or _default.closed:
-            poller = Poller()
-            poller._implicit = True
-            _default = poller
-        return _default
+    while _default is None or _default.closed:
+        before: dict[str, Any] = _first if _default is None else vars(_default)
+        made = internal_poller()
+        _first["_successor"] = _default = poller = before.setdefault("_successor", made)
+        if poller is not made:  # another thread, or a signal handler, was first
+            made.close()
+    return _default
+
+
+_engine.bind(default_poller=default_poller)
+
+
+def is_default_poller(poller: Poller) -> bool:
+    """Is it that of `default_poller`?  Makes none, and takes no lock."""
+    return poller is _default
+
+
+def hub_poller() -> Poller | None:
+    """The poller of the calling thread's hub, or None if it has none."""
+    hub = _engine.current_hub()
+    return None if hub is None else hub.poller
 
 
 def open(fd: int | HasFileno) -> PollDesc:
-    """`Poller.open` on the calling thread's poller: its hub's, or else the default one."""
-    return (_hooks.hub_poller() or default_poller()).open(fd)
+    """`Poller.open` on the calling thread's poller: its hub's, or else the default one.
 
-
-def open_for_io(number: int) -> PollDesc:
-    """For netpoll.socket, which closes it, and meets errors in its I/O.
-
-    A number that is open on the thread's poller already, by somebody else's doing, goes to another
-    poller.
+    :param fd: the number of a descriptor in non-blocking mode, or an object with fileno().  It
+        stays the caller's: close the PollDesc first.
+    :raises OSError: (EBADF) not an open descriptor; or out of memory or kernel resources.
+    :raises NotPollableError: a kind of file that the kernel cannot poll, such as a regular file.
+    :raises FileExistsError: open on this poller already.
     """
-    poller = _hooks.hub_poller() or default_poller()
-    try:
-        desc = poller.open(number)
-    except FileExistsError:
-        desc = _spare_poller().open(number)
-    desc._for_io()
-    return desc
-
-
-_spare: Poller | None = None
-
-
-def _spare_poller() -> Poller:
-    global _spare
-    with _default_lock:
-        if _spare is None or _spare.closed:
-            _spare = Poller()
-            _spare._implicit = True
-        return _spare
+    return (hub_poller() or default_poller()).open(fd)
 
 
 def backends() -> tuple[str, ...]:

@@ -4,15 +4,17 @@ The public `Poller` and `PollDesc` (_api.py) inherit everything that may be hot 
 add what need not be fast.  There are two engines with the same names and meanings:
 
 * the types of the extension module, written in C (python/ext), on CPython;
-* the classes of the same names in _pure.py and _turns.py, on plain cffi calls: on PyPy, with
+* the classes of the same names in the folder _cffi, on plain cffi calls: on PyPy, with
   NETPOLL_PURE=1 in the environment, and where the extension was built without the types.
 
-Each is told once, by `connect_desc`, what `Poller.open` makes of what.  What `PollerBase` and
-`DescBase` must offer is written down here as two protocols; their meaning,
-for users, stands in the docstrings of _pure.py, which the types in C get at build time.  `Turns`
-and `WaiterBase` are described in _turns.py.  Rules that hold for both engines:
+What an engine needs of the modules above it they give by `bind`.  What `PollerBase` and `DescBase`
+must offer to users is written down here as two protocols; the meaning stands in the docstrings of
+_cffi/engine.py, which the types in C get at build time.  So does that of the functions which are
+the package's own (`parked_token` and so on).  The rest is described in _cffi, too: `Sema`, `Waiter`
+and `Timer` in sema.py, hubs in hub.py, locks in lock.py, `SimpleQueue` and `local` in files of
+their names.  Rules that hold for both engines:
 
-* A method that cannot block keeps the GIL.  `wait`, `wait_canceled` and `poll` give it back in the
+* A method that cannot block keeps the GIL.  `wait`, `wait_canceled` and `poll` release it in the
   core.
 * Timeouts are seconds, as real numbers; what is not a number is a TypeError, NaN a ValueError.
 * A mode is READ or WRITE (or both for `set_deadline`); anything else is a ValueError.
@@ -21,7 +23,7 @@ and `WaiterBase` are described in _turns.py.  Rules that hold for both engines:
   left.
 * A token is any object.  The engine owns a reference to it from `park` until it is given out or
   withdrawn, and gives it out exactly once.
-* The objects may be used from any thread at any time.  Memory of the core is given back when the
+* The objects may be used from any thread at any time.  Memory of the core is released when the
   object dies, never before, so a handle kept after close is safe.
 """
 
@@ -29,32 +31,67 @@ from __future__ import annotations
 
 import os
 import sys
-import sysconfig
-from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Protocol
 
-from netpoll import _core
+try:
+    from netpoll import _core
+except ImportError as error:
+    if error.name != "netpoll":  # it is there, and says why it cannot be loaded
+        raise
+    raise ModuleNotFoundError(
+        "netpoll's extension module is not here: a zip file cannot hold it, and in a clone "
+        "`make build` makes it",
+        name="netpoll._core",
+    ) from None
+
+from netpoll import _errors
 from netpoll._core import ffi, lib
 
 __all__ = [
+    "ConditionBase",
     "DescBase",
+    "GroupBase",
+    "HubBase",
     "HubToken",
+    "Lock",
     "PollerBase",
-    "Turns",
+    "RLock",
+    "Sema",
+    "SemaphoreBase",
+    "SimpleQueue",
+    "TimeoutBase",
+    "Timer",
+    "Waiter",
     "WaiterBase",
     "backends",
-    "connect_desc",
+    "bind",
+    "coop_yield",
+    "current_hub",
+    "desc_address",
+    "desc_adopt",
     "desc_size",
+    "desc_state",
+    "desc_unclosed",
+    "end_hub",
     "features",
+    "filed_token",
+    "get_hub",
+    "get_ident",
+    "hub_counts",
+    "hub_poller",
     "is_poll_descriptor",
-    "rest",
+    "local",
+    "parked_token",
+    "pause",
+    "poller_address",
+    "poller_adopt",
+    "poller_counters",
+    "poller_set_internal",
+    "poller_unclosed",
+    "run",
+    "sleep",
+    "spawn",
 ]
-
-
-class Queue(Protocol):
-    """Where ready tokens go: a list or a deque."""
-
-    def extend(self, tokens: Iterable[Any], /) -> None: ...
 
 
 class PollerEngine(Protocol):
@@ -72,22 +109,6 @@ class PollerEngine(Protocol):
     def backend(self) -> str: ...
     @property
     def closed(self) -> bool: ...
-
-    def _poll_into(self, queue: Queue, timeout: float | None) -> None:
-        """`poll`, with the tokens added to queue in one step that no signal handler can come
-        between.
-
-        On a closed poller the tokens that are left are added before ClosedError is raised.
-        """
-
-    def _counters(self) -> tuple[int, ...]:
-        """The fields of np_stats, in their order."""
-
-    def _adopt(self, address: int) -> None:
-        """Instead of __init__: an np_poller that was made in C.  Takes a reference of its own."""
-
-    def _address(self) -> int:
-        """Of the np_poller; before __init__ 0, or AttributeError."""
 
 
 class DescEngine(Protocol):
@@ -113,36 +134,9 @@ class DescEngine(Protocol):
     @property
     def closed(self) -> bool: ...
 
-    def _wait(self, mode: int, flags: int) -> None:
-        """Block the calling thread.  flags: 0, or NP_IO_ONLY for wait_canceled."""
 
-    def _set_deadline_at(self, when: int, modes: int) -> None:
-        """`set_deadline` with an instant of np_now; NP_NEVER clears."""
-
-    def _set_ready(self, modes: int) -> None:
-        """np_set_ready."""
-
-    def _short_is_drained(self) -> bool:
-        """np_short_is_drained."""
-
-    def _for_io(self) -> None:
-        """The owner closes it, and nobody need be warned; errors are met in the I/O."""
-
-    def _state(self, mode: int) -> str:
-        """One word for the repr: "parked", "ready" or ""."""
-
-    def _adopt(self, poller: Any, address: int) -> None:
-        """Instead of __init__: an np_desc that was opened in C on what poller is made of."""
-
-    def _address(self) -> int:
-        """Of the np_desc; before __init__ 0, or AttributeError."""
-
-    def _token(self, mode: int, key: int) -> Any:
-        """The token that the core knows as key, if it can still be told; else None."""
-
-    def _unclosed(self) -> bool:
-        """Would it be worth a ResourceWarning if it went now?"""
-
+if hasattr(_core, "in_main_interpreter") and not _core.in_main_interpreter():
+    raise ImportError("netpoll works in the main interpreter only")
 
 # The attributes exist only where the extension was built with the types.
 HAS_TYPES = hasattr(_core, "PollerBase") and hasattr(_core, "DescBase")
@@ -150,22 +144,122 @@ PURE = (
     not HAS_TYPES or sys.implementation.name != "cpython" or os.environ.get("NETPOLL_PURE") == "1"
 )
 
-lib.np_look_for_signals()
-
-# The FD in C relies on the GIL; that in Python has a lock.
-PURE_SOCKETS = PURE or bool(sysconfig.get_config_var("Py_GIL_DISABLED"))
+lib.np_enable_signal_checks()
 
 if TYPE_CHECKING or PURE:
-    from netpoll._hooks import HubToken
-    from netpoll._pure import DescBase, PollerBase, connect_desc
-    from netpoll._turns import Turns, WaiterBase, rest
+    from netpoll._cffi import engine as _engine
+    from netpoll._cffi import hub as _hub
+    from netpoll._cffi import timeout as _timeout
+    from netpoll._cffi import waiter as _waiter
+    from netpoll._cffi.engine import (
+        DescBase,
+        HubToken,
+        PollerBase,
+        desc_address,
+        desc_adopt,
+        desc_state,
+        desc_unclosed,
+        filed_token,
+        parked_token,
+        poller_address,
+        poller_adopt,
+        poller_counters,
+        poller_set_internal,
+        poller_unclosed,
+    )
+    from netpoll._cffi.group import GroupBase
+    from netpoll._cffi.hub import HubBase, current_hub, end_hub, get_hub, hub_counts, hub_poller
+    from netpoll._cffi.local import local
+    from netpoll._cffi.lock import ConditionBase, Lock, RLock, get_ident
+    from netpoll._cffi.queue import SimpleQueue
+    from netpoll._cffi.sema import Sema, Timer, Waiter
+    from netpoll._cffi.semaphore import SemaphoreBase
+    from netpoll._cffi.timeout import TimeoutBase
+    from netpoll._cffi.wait import sleep
+    from netpoll._cffi.waiter import WaiterBase, run, spawn
 else:
-    PollerBase = _core.PollerBase
-    DescBase = _core.DescBase
-    connect_desc = _core.connect_desc
-    Turns = _core.Turns
-    rest = _core.rest
-    HubToken = WaiterBase = _core.WaiterBase
+    from netpoll._core import (
+        ConditionBase,
+        DescBase,
+        GroupBase,
+        HubBase,
+        Lock,
+        PollerBase,
+        RLock,
+        Sema,
+        SemaphoreBase,
+        SimpleQueue,
+        TimeoutBase,
+        Timer,
+        Waiter,
+        WaiterBase,
+        current_hub,
+        desc_address,
+        desc_adopt,
+        desc_state,
+        desc_unclosed,
+        end_hub,
+        filed_token,
+        get_hub,
+        get_ident,
+        hub_counts,
+        hub_poller,
+        local,
+        parked_token,
+        poller_address,
+        poller_adopt,
+        poller_counters,
+        poller_set_internal,
+        poller_unclosed,
+        run,
+        sleep,
+        spawn,
+    )
+
+    HubToken = WaiterBase
+
+
+def bind(**objects: Any) -> None:
+    """Give the engine what it needs of a module above it, when that is imported.
+
+    python/ext/bind.h lists the names.  The extension's other parts need theirs even where the
+    classes are those in Python.
+    """
+    if PURE and "desc_class" in objects:
+        _engine.bind(objects["desc_class"], objects["descriptor_number"])
+        _hub.bind_poller(objects["internal_poller"])
+    if PURE and "make_hub" in objects:
+        _hub.bind_green(objects["make_hub"])
+        _waiter.bind_green(objects["report_error"], objects["copy_context"])
+        _timeout.bind_green(objects["outer_timeout"])
+    if HAS_TYPES:
+        _core.bind(**objects)
+
+
+bind(
+    closed=_errors.closed,
+    poller_closed=_errors.poller_closed,
+    deadline_exceeded=_errors.deadline_exceeded,
+    not_pollable=_errors.not_pollable,
+    busy=_errors.busy,
+    system_error=_errors.system,
+)
+if PURE:
+    bind(poller_address=poller_address, desc_address=desc_address)
+
+
+def pause(seconds: float) -> None:
+    """Sleep: in a hub the greenlet, elsewhere the thread."""
+    Sema(name="pause").acquire(seconds)
+
+
+_always_open: Any = Sema()
+_always_open.open()
+
+
+def coop_yield() -> None:
+    """Before an operation that may not have to wait: in a hub others get a turn now and then."""
+    _always_open.acquire()
 
 
 def _text(chars: Any) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
+from typing import NoReturn
 
 
 class PollError(OSError):
@@ -42,14 +44,17 @@ class NotPollableError(PollError):
 
 
 class BusyError(RuntimeError):
-    """Somebody else waits for the same mode of the descriptor already; the first is unharmed."""
+    """The mode of the descriptor has a waiter already, which is unharmed."""
 
+
+#: Where the system's own words would mislead.
+_MEANINGS = {errno.ELOOP: "a poller cannot watch itself, directly or through others"}
 
 MODE_NAMES = {1: "read", 2: "write", 3: "read and write"}
 
 
 def closed(fd: int) -> ClosedError:
-    return ClosedError(errno.EBADF, f"fd {fd}: closed while in use")
+    return ClosedError(errno.EBADF, f"fd {fd}: closed")
 
 
 def poller_closed(fd: int | None = None) -> ClosedError:
@@ -62,7 +67,17 @@ def deadline_exceeded(fd: int, mode: int) -> DeadlineExceeded:
 
 
 def not_pollable(fd: int) -> NotPollableError:
-    return NotPollableError(errno.EPERM, f"fd {fd}: not pollable")
+    return NotPollableError(errno.EPERM, f"fd {fd}: not pollable{_why_not(fd)}")
+
+
+def _why_not(fd: int) -> str:
+    try:
+        mode = os.fstat(fd).st_mode
+    except OSError:
+        return ""
+    if stat.S_ISREG(mode):
+        return ": a regular file is always ready"
+    return ": a directory" if stat.S_ISDIR(mode) else ""
 
 
 def busy(fd: int, mode: int) -> BusyError:
@@ -71,4 +86,10 @@ def busy(fd: int, mode: int) -> BusyError:
 
 def system(number: int, what: str) -> OSError:
     """The OSError, of the subclass that belongs to it, for an errno of the core."""
-    return OSError(number, f"{what}: {os.strerror(number)}")
+    meaning = _MEANINGS.get(number) or os.strerror(number)
+    return OSError(number, f"{what}: {meaning}")
+
+
+def refuse_copies(self: object, protocol: object) -> NoReturn:
+    """In the place of __reduce_ex__, as of the types in C: what is in the core is there once."""
+    raise TypeError(f"cannot pickle {type(self).__name__!r} object")

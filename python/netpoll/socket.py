@@ -1,4 +1,4 @@
-"""The standard module, with sockets that wait as netpoll does::
+"""The standard module, with sockets that wait in netpoll::
 
     from netpoll import socket
 
@@ -9,19 +9,23 @@
 
 The same names, signatures and exceptions as in `socket`.  What is different:
 
-* In a thread with a greenlet hub an operation that has to wait parks the greenlet, elsewhere the
-  thread.
-* `settimeout` bounds each operation for itself, as ever.  A deadline is an instant: it binds
-  present and later operations, until somebody moves it; DeadlineExceeded is a TimeoutError too.
+* An operation that has to wait parks the greenlet in a thread with a hub, and the thread
+  elsewhere.
+* `settimeout` bounds each operation by itself, as ever.  A deadline is an instant: it binds
+  present and later operations, until it is moved; DeadlineExceeded is a TimeoutError too.
   The earlier of the two wins.
 * `close`, from any thread or greenlet, ends the operations of others with ClosedError (an OSError
-  with EBADF), and the number is not given back before the last of them has left.
-* Any number may call `recv` at once, or `sendall`: they are served one at a time.  One that may not
-  wait raises BlockingIOError if it is not its turn.
+  with EBADF), and the number is not closed before the last of them has left.
+* Any number of threads and greenlets may call `recv` at once, or `sendall`: they are served one
+  at a time.  One that may not wait raises BlockingIOError if it would have to queue.
 * The file is in non-blocking mode, always, whatever `settimeout` says: `os.read` of its number
-  does not wait.  `detach` gives it back as the standard class would.
+  does not wait.  `detach` returns it as the standard class would.
 
-Looking up names (`getaddrinfo`) blocks the thread, as everywhere.
+* Names are looked up in threads of a pool, while the greenlet waits.  That is a part of `connect`
+  and of `create_connection`: what binds them (timeout, deadline, `close`) ends it too.
+
+The import changes nothing in `socket`, and one thing in `ssl`, for the whole process: the contexts
+of that module wrap a socket of ours into an SSLSocket that waits in netpoll.  See `netpoll.ssl`.
 """
 
 from __future__ import annotations
@@ -33,25 +37,49 @@ import math
 import operator
 import os
 import socket as _std
+import struct
 import sys
-import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from functools import partial, wraps
+from operator import itemgetter, methodcaller
 from socket import *  # noqa: F403
 from socket import AddressFamily, AddressInfo, MsgFlag, SocketKind  # noqa: F401
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from netpoll import _engine, _errors, _hooks
 from netpoll._api import READ, WRITE
-from netpoll._borrowed import borrowed
-from netpoll._parking import pause
+from netpoll._blocking import names
+from netpoll._blocking.names import (
+    getaddrinfo,
+    gethostbyaddr,
+    gethostbyname,
+    gethostbyname_ex,
+    getnameinfo,
+)
+from netpoll._blocking.threads import Pool
+from netpoll._engine import current_hub
+from netpoll._rebind import rebind
 
-if TYPE_CHECKING or _engine.PURE_SOCKETS:
-    from netpoll._fd import FD
-    from netpoll._pure_socket import ACCEPTS, SocketBase
+if TYPE_CHECKING or _engine.PURE:
+    from netpoll._cffi.fd import FD
+    from netpoll._cffi.socket_ops import (
+        ACCEPTS,
+        SocketBase,
+        accept_by,
+        close_with,
+        detach_with,
+    )
 else:
-    from netpoll._fused import ACCEPTS, FD, SocketBase
+    from netpoll._socket_c import (
+        ACCEPTS,
+        FD,
+        SocketBase,
+        accept_by,
+        add_methods,
+        close_with,
+        detach_with,
+    )
 
 if _std.socket.__module__ != "socket":
     raise ImportError(
@@ -67,15 +95,29 @@ globals().update({name: value for name, value in vars(_std).items() if name not 
 
 _NONBLOCK = getattr(_std, "SOCK_NONBLOCK", 0)
 _UNIX = getattr(_std, "AF_UNIX", None)
+#: Of addresses, of the families that know names.
+_LENGTHS = {getattr(_std, "AF_INET6", None): (2, 3, 4), _std.AF_INET: (2,)}
 _STREAMS = {_std.AF_INET: 1, getattr(_std, "AF_INET6", _std.AF_INET): 1, _UNIX: 2}
 # As plain numbers: the standard class's properties make enumeration members of them.
 _family_of: Callable[[Any], int] = _socket.socket.family.__get__
 _type_of: Callable[[Any], int] = _socket.socket.type.__get__
 _proto_of: Callable[[Any], int] = _socket.socket.proto.__get__
+_TIMEOUT_OPTIONS = (_std.SO_RCVTIMEO, _std.SO_SNDTIMEO)
+_BLOCKING_OPTIONS = {*_TIMEOUT_OPTIONS, _std.SO_RCVLOWAT}
+_TIMEVAL = struct.Struct({"win32": "@L", "darwin": "@li"}.get(sys.platform, "@ll"))
+_LINGER = struct.Struct("@HH" if sys.platform == "win32" else "@ii")
+#: Closes what lingers.
+_lingering = Pool("netpoll close")
 #: What `setblocking` takes as a flag.
 _ANY_FLAG = sys.version_info >= (3, 12)
-#: Seconds between two attempts to connect to a UNIX socket whose backlog is full: no event tells.
-_RETRY = 0.002
+
+
+class Handover(map):  # type: ignore[type-arg]
+    """For `socket(fileno=...)`, inside the package: a number that changes hands.
+
+    ``next`` of it takes the number from where it is, in C.  The new socket does that in the call
+    that gives it the number, so no signal handler comes between, and the number has one owner.
+    """
 
 
 class socket(SocketBase):  # type: ignore[no-redef]
@@ -84,34 +126,58 @@ class socket(SocketBase):  # type: ignore[no-redef]
     __slots__ = ()
 
     def __init__(
-        self, family: int = -1, type: int = -1, proto: int = -1, fileno: int | None = None
+        self, family: int = -1, type: int = -1, proto: int = -1, fileno: Any = None
     ) -> None:
         if fileno is None:
             family = _std.AF_INET if family == -1 else family
             type = _std.SOCK_STREAM if type == -1 else type
             proto = 0 if proto == -1 else proto
         timeout = 0.0 if type != -1 and type & _NONBLOCK else _std.getdefaulttimeout()
-        super().__init__(family, type if type == -1 else type | _NONBLOCK, proto, fileno)
+        kind = type if type == -1 else type | _NONBLOCK
+        if isinstance(fileno, Handover):
+            next(map(self._beginning(family, kind, proto), fileno))
+        else:
+            super().__init__(family, kind, proto, fileno)
         if fileno is not None or not _NONBLOCK or type == -1:
             super().setblocking(False)
         self._fd = FD(super().fileno(), self._stream())
         self._fd.timeout = timeout
+        if fileno is not None:
+            self._read_blocking_options()
 
-    def _adopt(self, listener: SocketBase, number: int) -> None:
-        """Instead of __init__: a connection that was accepted, which is closed if this fails."""
+    def _beginning(self, family: int, kind: int, proto: int) -> Callable[[int], None]:
+        """The standard __init__ for a number, as a function in C."""
+        self._io_refs = 0
+        self._closed = False
+        return partial(_socket.socket.__init__, self, family, kind, proto)
+
+    def _adopt(self, listener: SocketBase) -> Any:
+        """Instead of __init__: the next connection of a listener; gives the address of its peer."""
+        stream = listener._fd.stream
+        born = _std.SOCK_NONBLOCK if ACCEPTS and stream else 0  # it does not block already
+        kind = _type_of(listener) | born
+        begin = self._beginning(_family_of(listener), kind, _proto_of(listener))
+        kept: dict[str, tuple[int, Any]] = {}
+        accept: Any = cast(Any, listener)._accept
+        accepted = map(partial(kept.setdefault, "accepted"), iter(accept, None))
         try:
-            fd = FD(number, listener._fd.stream)
-            fd.timeout = _std.getdefaulttimeout()
-            born = _std.SOCK_NONBLOCK if ACCEPTS and fd.stream else 0  # it does not block already
-            kind = _type_of(listener) | born
-            super().__init__(_family_of(listener), kind, _proto_of(listener), number)
+            # One call into C: when it has succeeded, the number is ours.
+            accept_by(listener, partial(next, map(begin, map(itemgetter(0), accepted))))
+            number, address = kept["accepted"]
             if not born:
                 super().setblocking(False)
-            self._fd = fd
+            self._fd = FD(number, stream)
+            self._fd.timeout = _std.getdefaulttimeout()
+            if listener._fd.blocking_options:  # they are inherited
+                self._read_blocking_options()
         except BaseException:
-            super().detach()
-            _std.close(number)
+            ours = super().fileno()
+            _socket.socket.close(self)
+            for number, _ in kept.values():
+                if number != ours:  # an audit hook has refused it
+                    _std.close(number)
             raise
+        return address
 
     def _stream(self) -> int:
         """If a short read means that there is no more to read now: of which kind of stream.
@@ -122,6 +188,32 @@ class socket(SocketBase):  # type: ignore[no-redef]
         if _type_of(self) != _std.SOCK_STREAM or _proto_of(self) not in (0, _std.IPPROTO_TCP):
             return 0
         return _STREAMS.get(_family_of(self), 0)
+
+    # Options that concern sockets in blocking mode, which ours are not.
+
+    def setsockopt(self, *args: Any) -> None:
+        super().setsockopt(*args)
+        if args[0] == _std.SOL_SOCKET and args[1] in _BLOCKING_OPTIONS:
+            self._read_blocking_options()
+
+    def _read_blocking_options(self) -> None:
+        reads, writes = (self._option_timeout(option) for option in _TIMEOUT_OPTIONS)
+        self._fd.set_blocking_options(reads, writes, self._low_water_option())
+
+    def _low_water_option(self) -> int:
+        """In bytes; 0: a read may end with any.  Windows has the option's name only."""
+        if sys.platform == "win32":
+            return 0
+        low_water = self.getsockopt(_std.SOL_SOCKET, _std.SO_RCVLOWAT)
+        return low_water if low_water > 1 else 0
+
+    def _option_timeout(self, option: int) -> float | None:
+        """In seconds; None: there is none."""
+        raw = self.getsockopt(_std.SOL_SOCKET, option, _TIMEVAL.size)
+        if sys.platform == "win32":
+            return int.from_bytes(raw, sys.byteorder) / 1e3 or None
+        seconds, microseconds = _TIMEVAL.unpack(raw)
+        return float(seconds + microseconds / 1e6) or None
 
     # Timeouts and deadlines.
 
@@ -157,44 +249,73 @@ class socket(SocketBase):  # type: ignore[no-redef]
 
     def accept(self) -> tuple[socket, Any]:
         """Wait for a connection: a new socket, and the address of the peer."""
-        number, address = self._accept()
         accepted: Any = socket.__new__(socket)
-        accepted._adopt(self, number)
-        return accepted, address
+        if _hooks.adopted is not None:
+            _hooks.adopted(accepted)
+        return accepted, accepted._adopt(self)
 
     def connect(self, address: Any, /) -> None:
         """Connect, and wait until that is done."""
-        number = self._connect(address)
+        number = self._connect(address, None)
         if number:
             raise OSError(number, os.strerror(number))
 
     def connect_ex(self, address: Any, /) -> int:
         """`connect`, but errors of the system are returned; EWOULDBLOCK: the timeout is over."""
-        try:
-            return self._connect(address)
-        except _errors.PollError:
-            raise
-        except (TimeoutError, BlockingIOError):
-            return errno.EWOULDBLOCK
+        return self._connect(address, errno.EWOULDBLOCK)
 
-    def _connect(self, address: Any) -> int:
+    def _connect(self, address: Any, late: int | None) -> int:
+        """:param late: what to return instead of TimeoutError, as `FD.connect`."""
         if self._fd.closed:  # the standard class says what is wrong
             return super().connect_ex(address)
-        begin = super().connect_ex
-        number: int = self._fd.connect(begin, address)
-        if number == errno.EAGAIN and _family_of(self) == _UNIX and self._fd.timeout != 0:
-            return self._retry(partial(self._fd.connect, begin, address))
-        return number
+        busy = errno.EAGAIN if _family_of(self) == _UNIX else 0
+        connect: Callable[..., int] = partial(self._fd.connect, super().connect_ex)
+        if not self._has_name(address):
+            return connect(address, busy, None, late)
+        if self._fd.timeout == 0:
+            return connect(self._with_number(address), busy, None, late)
+        with self._look_up(address) as looked_up:
+            return connect(address, busy, looked_up, late)
 
-    def _retry(self, connect: Callable[[], int]) -> int:
-        """The backlog of the peer is full."""
-        timeout = self._fd.timeout
-        until = None if timeout is None else time.monotonic() + timeout
-        while (number := connect()) == errno.EAGAIN:
-            if until is not None and time.monotonic() >= until:
-                raise TimeoutError("timed out")
-            pause(_RETRY)
-        return number
+    def bind(self, address: Any, /) -> None:
+        """Bind to a local address."""
+        super().bind(self._with_number(address))
+
+    # Names.
+
+    def _has_name(self, address: Any) -> bool:
+        """Does it take a server to tell the number?"""
+        family = _family_of(self)
+        if not (isinstance(address, tuple) and len(address) in _LENGTHS.get(family, ())):
+            return False
+        wrong = any(not isinstance(number, int) for number in address[1:])
+        return not wrong and names.needs_server(address[0], family)
+
+    def _with_number(self, address: Any) -> Any:
+        if not self._has_name(address):
+            return address
+        return (names.number_of(address[0], _family_of(self)), *address[1:])
+
+    @contextmanager
+    def _look_up(self, address: Any) -> Iterator[Callable[[], Any]]:
+        """For an operation that writes: gives the address, with a number for the name.
+
+        It raises BlockingIOError until the name is known; then the operation is tried again.
+        """
+        lookup = names.begin(address[0], _family_of(self), partial(self._fd.retry, WRITE))
+        try:
+            yield lambda: (lookup.result(), *address[1:])
+        finally:
+            names.forget(lookup)
+
+    def _known(self, args: tuple[Any, ...]) -> tuple[Any, ...]:
+        """The arguments of an operation that sends, of which the last is the address."""
+        if not args or not self._has_name(args[-1]):
+            return args
+        if self._fd.timeout == 0:
+            return (*args[:-1], self._with_number(args[-1]))
+        with self._look_up(args[-1]) as looked_up:
+            return (*args[:-1], self._fd.call(WRITE, 0, looked_up))
 
     # Files.
 
@@ -232,31 +353,66 @@ class socket(SocketBase):  # type: ignore[no-redef]
     # The end.
 
     def shutdown(self, how: int, /) -> None:
-        """End one direction, or both; whoever waits in it finds that out."""
+        """End one direction, or both; operations that wait in it notice."""
         try:
             super().shutdown(how)
         finally:  # even unconnected, where it is an error too
             if not self._fd.closed:
                 for mode in (READ, WRITE):
-                    self._fd.again(mode)  # the kernel does not tell a writer
+                    self._fd.retry(mode)  # the kernel does not tell a writer
 
     def _real_close(self, _ss: Any = None) -> None:
-        super().detach()
-        self._fd.close()
+        # The number is taken from the socket first: soon it may be another file's.
+        close = partial(close_with, self._fd, partial(_socket.socket.detach, self))
+        if current_hub() is None or not self._lingers():
+            close()
+            return
+        try:
+            _lingering.call("close", None, close)
+        except RuntimeError:  # a signal handler in the hub cannot wait; or there is no thread
+            close()
+        except BaseException:
+            close()  # if the thread has not begun
+            raise
+
+    def _lingers(self) -> bool:
+        """Does the kernel's close wait?"""
+        try:
+            linger = self.getsockopt(_std.SOL_SOCKET, _std.SO_LINGER, _LINGER.size)
+        except OSError:
+            return False
+        return all(_LINGER.unpack(linger))
 
     def detach(self) -> int:
-        """Close the socket object and give its number, in the mode that the timeout asks for."""
-        mine = self._fd.detach()  # or that of a close in another thread
-        super().detach()
+        """Close the socket object and return its number, in the mode that the timeout implies."""
+        # The number is ours, or that of a close in another thread.
+        mine = detach_with(self._fd, partial(_socket.socket.detach, self))
+        self._closed = True
         if not mine:
             return -1
         number: int = self._fd.number
-        if self._fd.timeout is None:  # now that nobody's operation can meet a file that blocks
+        if self._fd.timeout is None:  # now that no operation can meet a file that blocks
             with suppress(OSError):  # the number was closed by others
-                plain = _std.socket(self.family, self.type, self.proto, number)
-                plain.setblocking(True)
-                plain.detach()
+                _make_it_block(number)
         return number
+
+    def dup(self) -> socket:  # type: ignore[override]
+        """Another socket of the same file."""
+        kind = type(self)
+        # What a subclass gets is a number, as from the standard class.
+        copy = _duplicate if kind.__init__ is socket.__init__ else _socket.dup
+        made = kind(self.family, self.type, self.proto, fileno=copy(self.fileno()))
+        made.settimeout(self.gettimeout())
+        return made
+
+
+def _make_it_block(number: int) -> None:
+    if sys.platform != "win32":
+        os.set_blocking(number, True)
+    else:
+        plain = _socket.socket(fileno=number)
+        plain.setblocking(True)
+        plain.detach()
 
 
 def _timeout(value: float) -> float:
@@ -289,34 +445,119 @@ def _regular_file(file: Any) -> tuple[int, int]:
 # --- what makes sockets ---------------------------------------------------------------------------
 
 
-fromfd = borrowed(_std.fromfd, globals())
-if hasattr(_std, "_fallback_socketpair"):  # that of Windows, from 3.13 on
-    _fallback_socketpair = borrowed(_std._fallback_socketpair, globals())
-socketpair = borrowed(_std.socketpair, globals())
-create_server = borrowed(_std.create_server, globals())
+def _duplicate(number: int) -> Any:
+    """Of an open file, for a socket."""
+    return Handover(_socket.dup, (number,))
+
+
+@wraps(_std.fromfd)  # type: ignore[no-redef]
+def fromfd(fd: int, family: int, type: int, proto: int = 0) -> socket:
+    return socket(family, type, proto, _duplicate(fd))
+
+
+def _take_over(sock: Any, family: int, type: int, proto: int) -> socket:
+    """One of ours in the place of one of the standard library's."""
+    number: Any = Handover(methodcaller("detach"), (sock,))
+    return socket(family, type, proto, number)
+
+
+if hasattr(_socket, "socketpair"):
+
+    @wraps(_std.socketpair)
+    def socketpair(
+        family: Any = None, type: int = _std.SOCK_STREAM, proto: int = 0
+    ) -> tuple[socket, socket]:
+        if family is None:
+            family = _UNIX
+        a, b = _socket.socketpair(family, type, proto)
+        return _take_over(a, family, type, proto), _take_over(b, family, type, proto)
+
+else:
+    if hasattr(_std, "_fallback_socketpair"):  # from 3.13 on
+        _fallback_socketpair = rebind(_std._fallback_socketpair, globals())
+    socketpair = rebind(_std.socketpair, globals())
+create_server = rebind(_std.create_server, globals())
+getfqdn = rebind(_std.getfqdn, globals())
 if hasattr(_std, "fromshare"):
-    fromshare = borrowed(_std.fromshare, globals())
+    fromshare = rebind(_std.fromshare, globals())
 
 
-@wraps(_std.create_connection)  # type: ignore[no-redef]
+# As they are now: a program may put ours in the place of the one, and its own of the other.
+_create_connection = _std.create_connection
+_ours: Any = socket
+
+
+class _Interrupted(BaseException):
+    """Around an exception that the standard function would take for the address's."""
+
+
+class _Attempt(socket):
+    """A socket of `create_connection`, until it is connected."""
+
+    __slots__ = ()
+
+    def connect(self, address: Any, /) -> None:
+        try:
+            number = cast(Any, self)._connect(address, -1)
+        except OSError as error:  # of a handler, or of a timeout around the call
+            raise _Interrupted from error
+        if number < 0:
+            raise TimeoutError("timed out")
+        if number:
+            raise OSError(number, os.strerror(number))
+
+
+@wraps(_create_connection)  # type: ignore[no-redef]
 def create_connection(*args: Any, **options: Any) -> Any:
     made: list[Any] = []
 
     def new(*args: Any) -> Any:
-        made.append(socket(*args))
+        made.append(_Attempt(*args) if socket is _ours else socket(*args))
         return made[-1]
 
+    changed = {**globals(), "socket": new}
+    if getaddrinfo is names.getaddrinfo:
+        changed["getaddrinfo"] = partial(names.getaddrinfo_within, _time_for_name(*args, **options))
     try:
-        return borrowed(_std.create_connection, {**globals(), "socket": new})(*args, **options)
-    except BaseException:  # the standard function leaves it open if a kill, or Ctrl-C, ends it
+        connected = rebind(_create_connection, changed)(*args, **options)
+        if type(connected) is _Attempt:
+            connected.__class__ = _ours
+        return connected
+    except BaseException as error:  # the standard function leaves it open if a kill ends it
         for sock in made:
             sock.close()
+        if isinstance(error, _Interrupted) and error.__cause__ is not None:
+            raise error.__cause__ from None
         raise
 
 
-create_connection.__module__ = __name__
+def _time_for_name(
+    address: Any = None,
+    timeout: Any = _std._GLOBAL_DEFAULT_TIMEOUT,  # type: ignore[attr-defined]
+    *unused: Any,
+    **options: Any,
+) -> float | None:
+    """What bounds the look-up of `create_connection`: as long as each of its other steps."""
+    if timeout is _std._GLOBAL_DEFAULT_TIMEOUT:  # type: ignore[attr-defined]
+        timeout = _std.getdefaulttimeout()
+    return timeout if isinstance(timeout, (int, float)) and timeout > 0 else None
 
 
+for _made in (
+    fromfd,
+    socketpair,
+    create_connection,
+    getaddrinfo,
+    gethostbyname,
+    gethostbyname_ex,
+    gethostbyaddr,
+    getnameinfo,
+):
+    _made.__module__ = __name__
+
+
+if not TYPE_CHECKING and not _engine.PURE:
+    add_methods(socket)
 if _hooks.new_socket_class is not None:
     _hooks.new_socket_class(socket)
 

@@ -12,7 +12,7 @@ from typing import Any
 import netpoll
 import pytest
 from netpoll import READ, ClosedError, Poller
-from netpoll.adapters._nest import collect
+from netpoll.adapters._nest import deliver_ready
 from netpoll.adapters.asyncio import wait
 from netpoll.adapters.selectors import PollerSelector
 from support import LONG, Sockets, open_fds, until
@@ -59,7 +59,7 @@ def test_a_task_cancelled_between_its_notification_and_its_turn_leaves_it_to_the
             task = asyncio.ensure_future(wait(desc, READ))
             await asyncio.sleep(0)
             b.send(b"x")
-            collect(poller)
+            deliver_ready(poller)
             until(lambda: not poller.stats().parked_readers, "the token is out")
             task.cancel()
             with pytest.raises(asyncio.CancelledError):

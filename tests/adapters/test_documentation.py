@@ -32,8 +32,10 @@ def run(*command: str) -> str:
 
 def test_the_scheduler_of_ones_own_does_what_its_page_says() -> None:
     page = PAGE.read_text(encoding="utf-8")
-    scheduler, use = re.findall(r"^```python\n# (?:of )?scheduler.py\n(.*?)^```", page, re.M | re.S)
-    assert run("-c", scheduler + use) == "b'hello'\nnothing for a tenth of a second\n"
+    parts = re.findall(r"^```python\n# (?:of )?scheduler.py\n(.*?)^```", page, re.M | re.S)
+    scheduler, sockets, semas = parts
+    assert run("-c", scheduler + sockets) == "b'hello'\nnothing for a tenth of a second\n"
+    assert run("-c", scheduler + semas) == "False\nslow\nquick\nall have ended\n"
     lines = [line for line in scheduler.splitlines() if line.strip()]
     assert len(lines) <= 42, "it is told to have forty lines"
 

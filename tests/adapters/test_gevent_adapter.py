@@ -7,7 +7,7 @@ import threading
 
 import pytest
 from netpoll import READ, ClosedError, DeadlineExceeded, Poller
-from netpoll.adapters._nest import collect
+from netpoll.adapters._nest import deliver_ready
 from support import LONG, Sockets, check_python, needs_fork, until
 
 gevent = pytest.importorskip("gevent")
@@ -48,7 +48,7 @@ def test_a_greenlet_killed_between_its_notification_and_its_turn_leaves_it_to_th
         assert poller.stats().parked_readers
         greenlet.kill(block=False)
         b.send(b"x")
-        collect(poller)
+        deliver_ready(poller)
         until(lambda: not poller.stats().parked_readers, "the token is out, after the kill")
         greenlet.join()
         assert isinstance(greenlet.value, gevent.GreenletExit)

@@ -91,6 +91,7 @@ NEEDS_LUCK = "test_create_connection_local_addr_skip_different_family"
 
 @needs_asyncio_tests
 @pytest.mark.timeout(240)
+@pytest.mark.slow
 @pytest.mark.allow_leak("asyncio's tests leave what the collector finds later")
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("backend", BACKENDS)

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 from netpoll import READ, BusyError, ClosedError, DeadlineExceeded, Poller
-from netpoll.adapters._nest import collect
+from netpoll.adapters._nest import deliver_ready
 from support import LONG, WINE, Sockets
 
 if WINE:
@@ -62,7 +62,7 @@ def test_a_notification_that_came_first_wins_over_the_cancellation(
                 nursery.start_soon(task, desc)
                 await wait_all_tasks_blocked()
                 b.send(b"x")
-                collect(poller)
+                deliver_ready(poller)
                 nursery.cancel_scope.cancel()
         assert outcome == ["ready"]
 
@@ -80,7 +80,7 @@ def test_it_is_a_checkpoint_whether_it_waits_or_not(poller: Poller, sockets: Soc
             a.recv(1)
             desc.reset(READ)
             b.send(b"x")
-            collect(poller)
+            deliver_ready(poller)
             with trio.CancelScope() as scope:
                 scope.cancel()
                 await wait(desc, READ)

@@ -15,7 +15,7 @@ import netpoll
 import pytest
 from loops import Loop
 from netpoll import READ, WRITE, BusyError, ClosedError, DeadlineExceeded, Poller
-from netpoll.adapters._nest import ThreadWatch, collect
+from netpoll.adapters._nest import ThreadWatch, deliver_ready
 from support import LONG, PAUSE, ClosedMeanwhile, Sockets, blocked, never_early, turns, until
 
 pytestmark = pytest.mark.usefixtures("watched")
@@ -352,7 +352,7 @@ def test_a_strangers_token_is_not_dropped_in_silence(
         strange.park(READ, "a stranger's")
         d.send(b"x")
         with pytest.raises(RuntimeError, match="a stranger's"):
-            until(lambda: collect(poller), "it is found")
+            until(lambda: deliver_ready(poller), "it is found")
         waiting = loop.wait(ours)
         b.send(b"x")
         waiting.result()

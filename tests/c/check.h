@@ -6,6 +6,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#ifdef __wasi__
+#define CHECK_LOG stderr /* standard output is the test's own: pipes.h */
+#else
+#define CHECK_LOG stdout
+#endif
+
 static atomic_int check_failures, check_count;
 
 #define CHECK(condition)                                                                           \
@@ -20,14 +26,14 @@ static atomic_int check_failures, check_count;
 
 #define RUN(test)                                                                                  \
     do {                                                                                           \
-        printf("  %s\n", #test);                                                                   \
-        fflush(stdout);                                                                            \
+        fprintf(CHECK_LOG, "  %s\n", #test);                                                       \
+        fflush(CHECK_LOG);                                                                         \
         test();                                                                                    \
     } while (0)
 
 #define DONE()                                                                                     \
     do {                                                                                           \
-        printf("  %d checks, %d failed\n", (int)check_count, (int)check_failures);                 \
+        fprintf(CHECK_LOG, "  %d checks, %d failed\n", (int)check_count, (int)check_failures);     \
         return check_failures ? EXIT_FAILURE : EXIT_SUCCESS;                                       \
     } while (0)
 

@@ -3,6 +3,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <sched.h>
+#include <stdint.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -43,31 +45,6 @@ static void send_byte(int fd)
     CHECK(write(fd, "x", 1) == 1);
 }
 
-static void writable_at_once_and_readable_when_data_comes(void)
-{
-    pair t;
-    pair_open(&t);
-    CHECK(np_wait(t.a, NP_WRITE) == NP_OK);
-    send_byte(t.fds[1]);
-    CHECK(np_wait(t.a, NP_READ) == NP_OK);
-    pair_close(&t);
-}
-
-static void a_deadline_ends_the_wait_and_moving_it_revives_the_descriptor(void)
-{
-    pair t;
-    pair_open(&t);
-    int64_t before = np_now();
-    CHECK(np_set_deadline(t.a, 20 * MS, NP_READ) == NP_OK);
-    CHECK(np_wait(t.a, NP_READ) == NP_TIMEOUT);
-    CHECK(np_now() - before >= 20 * MS);
-    CHECK(np_reset(t.a, NP_READ) == NP_TIMEOUT);
-    CHECK(np_reset(t.a, NP_WRITE) == NP_OK);
-    CHECK(np_set_deadline(t.a, NP_NEVER, NP_READ) == NP_OK);
-    CHECK(np_reset(t.a, NP_READ) == NP_OK);
-    pair_close(&t);
-}
-
 static void *close_soon(void *arg)
 {
     usleep(20000);
@@ -88,57 +65,19 @@ static void close_ends_a_wait_in_another_thread(void)
     pair_close(&t);
 }
 
-static void a_token_comes_out_once_and_resume_tells_why(void)
+static void a_token_for_input_and_output_alone_ignores_the_eviction(void)
 {
     pair t;
     np_token out[4];
     int n;
-    pair_open(&t);
-    CHECK(np_park(t.a, NP_READ, 77, 0) == NP_PARKED);
-    CHECK(np_park(t.a, NP_READ, 78, 0) == NP_BUSY);
-    CHECK(np_resume(t.a, NP_READ, 0) == NP_AGAIN);
-    CHECK(np_poll(t.p, 0, out, 4, &n) == NP_OK && n == 0);
-    send_byte(t.fds[1]);
-    CHECK(np_poll(t.p, -1, out, 4, &n) == NP_OK && n == 1 && out[0] == 77);
-    CHECK(np_poll(t.p, 0, out, 4, &n) == NP_OK && n == 0);
-    CHECK(np_reset(t.a, NP_READ) == NP_OK);
-    CHECK(np_resume(t.a, NP_READ, 0) == NP_OK);
-    CHECK(np_resume(t.a, NP_READ, 0) == NP_AGAIN);
-    pair_close(&t);
-}
 
-static void a_cancelled_token_stays_in(void)
-{
-    pair t;
-    np_token out[4], token = 0;
-    int n;
     pair_open(&t);
-    CHECK(np_park(t.a, NP_READ, 77, 0) == NP_PARKED);
-    CHECK(np_cancel(t.a, NP_READ, &token) == 1 && token == 77);
-    CHECK(np_cancel(t.a, NP_READ, &token) == 0);
+    CHECK(np_park(t.a, NP_READ, 7, NP_IO_ONLY) == NP_PARKED);
     send_byte(t.fds[1]);
-    CHECK(np_poll(t.p, 0, out, 4, &n) == NP_OK && n == 0);
-    CHECK(np_wait(t.a, NP_READ) == NP_OK);
-    pair_close(&t);
-}
-
-static void only_the_token_that_is_named_is_withdrawn(void)
-{
-    pair t;
-    np_token out[4];
-    int n;
-    pair_open(&t);
-    CHECK(np_park(t.a, NP_READ, 77, 0) == NP_PARKED);
-    CHECK(np_cancel_token(t.a, NP_READ, 78) == 0);
-    CHECK(np_cancel_token(t.a, NP_WRITE, 77) == 0);
-    CHECK(np_cancel_token(t.a, NP_READ, 77) == 1);
-    CHECK(np_cancel_token(t.a, NP_READ, 77) == 0);
-    CHECK(np_park(t.a, NP_READ, 78, 0) == NP_PARKED);
-    CHECK(np_cancel_token(t.a, NP_READ, 77) == 0);
-    send_byte(t.fds[1]);
-    CHECK(np_poll(t.p, -1, out, 4, &n) == NP_OK && n == 1 && out[0] == 78);
-    CHECK(np_cancel_token(t.a, NP_READ, 78) == 0);
-    CHECK(np_wait(t.a, NP_READ) == NP_OK); /* the notification stays for the next */
+    CHECK(np_poll(t.p, -1, out, 4, &n) == NP_OK && n == 1 && out[0] == 7);
+    np_unblock(t.a);
+    CHECK(np_resume(t.a, NP_READ, NP_IO_ONLY) == NP_OK);
+    CHECK(np_wait(t.a, NP_READ) == NP_CLOSED);
     pair_close(&t);
 }
 
@@ -159,23 +98,6 @@ static void the_same_number_twice_is_refused_and_a_file_closed_underneath_is_rep
     np_close(again);
     np_desc_unref(again);
     pair_close(&t);
-}
-
-static void wakes_are_remembered_and_collapse(void)
-{
-    np_poller *p;
-    np_token out[1];
-    int n;
-    CHECK(np_poller_new(backend, &p) == NP_OK);
-    np_wake(p);
-    np_wake(p);
-    CHECK(np_poll(p, -1, out, 1, &n) == NP_OK && n == 0);
-    int64_t before = np_now();
-    CHECK(np_poll(p, 10 * MS, out, 1, &n) == NP_OK && n == 0);
-    CHECK(np_now() - before >= 10 * MS);
-    np_poller_close(p);
-    CHECK(np_poll(p, -1, out, 1, &n) == NP_CLOSED);
-    np_poller_unref(p);
 }
 
 enum { WAITERS = 8, ROUNDS = 2000 };
@@ -235,6 +157,40 @@ static void threads_drive_in_turn_and_none_is_lost(void)
     np_poller_unref(p);
 }
 
+static void *wait_to_the_end(void *d)
+{
+    return (void *)(intptr_t)np_wait(d, NP_READ);
+}
+
+/* More than are woken in one go. */
+static void closing_the_poller_ends_many_waits(void)
+{
+    enum { N = 40 };
+    np_poller *p;
+    pthread_t threads[N];
+    int fds[N][2];
+    np_desc *d[N];
+
+    CHECK(np_poller_new(backend, &p) == NP_OK);
+    for (int i = 0; i < N; i++) {
+        CHECK(nonblocking_pair(fds[i]) == 0);
+        CHECK(np_open(p, fds[i][0], &d[i]) == NP_OK);
+        CHECK(pthread_create(&threads[i], NULL, wait_to_the_end, d[i]) == 0);
+        while (!np_is_parked(d[i], NP_READ))
+            sched_yield();
+    }
+    np_poller_close(p);
+    for (int i = 0; i < N; i++) {
+        void *rc;
+        CHECK(pthread_join(threads[i], &rc) == 0 && (intptr_t)rc == NP_CLOSED);
+        np_close(d[i]);
+        np_desc_unref(d[i]);
+        close(fds[i][0]);
+        close(fds[i][1]);
+    }
+    np_poller_unref(p);
+}
+
 static void many_deadlines_fire_in_order_of_time(void)
 {
     enum { N = 300 };
@@ -277,15 +233,11 @@ int main(void)
 {
     for (int i = 0; (backend = np_backend_name(i)) != NULL; i++) {
         printf(" backend %s\n", backend);
-        RUN(writable_at_once_and_readable_when_data_comes);
-        RUN(a_deadline_ends_the_wait_and_moving_it_revives_the_descriptor);
         RUN(close_ends_a_wait_in_another_thread);
-        RUN(a_token_comes_out_once_and_resume_tells_why);
-        RUN(a_cancelled_token_stays_in);
-        RUN(only_the_token_that_is_named_is_withdrawn);
+        RUN(a_token_for_input_and_output_alone_ignores_the_eviction);
         RUN(the_same_number_twice_is_refused_and_a_file_closed_underneath_is_replaced);
-        RUN(wakes_are_remembered_and_collapse);
         RUN(threads_drive_in_turn_and_none_is_lost);
+        RUN(closing_the_poller_ends_many_waits);
         RUN(many_deadlines_fire_in_order_of_time);
     }
     DONE();

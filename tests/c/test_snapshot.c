@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 #include "check.h"
-#include "internal.h"
+#include "core/internal.h"
 #include "sockets.h"
 
 static const int64_t MS = 1000000, SECOND = 1000000000;
@@ -116,8 +116,7 @@ static void a_notification_an_eviction_and_a_pending_wake_are_seen(void)
         ;
     look(&t);
     CHECK(t.view.mode[1].state == NP_OUT && !t.view.evicted && !t.poller.wake_pending);
-    CHECK(np_cancel(t.d, NP_WRITE, &token) ==
-          0); /* the claim is given up, the notification stays */
+    CHECK(np_cancel(t.d, NP_WRITE, &token) == 0); /* it is not resumed; the notification stays */
     look(&t);
     CHECK(t.view.mode[1].state == NP_READY);
     np_wake(t.p);
@@ -176,13 +175,131 @@ static void more_descriptors_than_room_are_counted_and_every_one_is_listed_once(
 static void a_lock_that_is_held_is_not_waited_for(void)
 {
     pair t;
-    np_wakes wakes;
+    np_wake_q wake_q;
     pair_open(&t);
-    np_lock(t.p, &wakes);
+    np_lock(t.p, &wake_q);
     CHECK(np_poller_snapshot(t.p, &t.poller, &t.view, 1, MS) == -EBUSY);
-    np_unlock(t.p, &wakes);
+    np_unlock(t.p, &wake_q);
     look(&t);
     pair_close(&t);
+}
+
+/* --- semaphores and timers ------------------------------------------------------------------- */
+
+static np_poller *new_poller(void)
+{
+    np_poller *p = NULL;
+    CHECK(np_poller_new(backend, &p) == NP_OK);
+    return p;
+}
+
+static void tokens_at_semaphores_and_timers_are_seen_by_name(void)
+{
+    np_poller *p = new_poller();
+    np_poller_view poller;
+    np_sema s = {0};
+    np_waiter lock, sleep, nameless;
+    np_wait_view v[4];
+    np_token out[3];
+    int64_t before = np_now(), end = before + 60 * SECOND;
+
+    CHECK(np_poller_waits(p, v, 4, -1) == 0);
+    CHECK(np_sema_park(&s, &lock, p, 7, NP_NEVER, "lock") == NP_PARKED);
+    CHECK(np_timer_start(&sleep, p, 8, end, "sleep") == NP_PARKED);
+    CHECK(np_sema_park(&s, &nameless, p, 9, NP_NEVER, NULL) == NP_PARKED);
+    CHECK(np_poller_waits(p, v, 1, -1) == 3);
+    CHECK(np_poller_waits(p, v, 4, -1) == 3);
+    CHECK(strcmp(v[0].what, "lock") == 0 && v[0].sema == &s && v[0].mode == 0);
+    CHECK(v[0].view.state == NP_TOKEN && v[0].view.waiter == 7 && v[0].view.deadline == 0);
+    CHECK(v[0].view.since > before - SECOND / 10 && v[0].view.since <= np_now());
+    CHECK(strcmp(v[1].what, "sleep") == 0 && v[1].sema == NULL && v[1].view.deadline == end);
+    CHECK(strcmp(v[2].what, "semaphore") == 0 && v[2].view.waiter == 9);
+    CHECK(np_poller_snapshot(p, &poller, NULL, 0, -1) == 0 && poller.waiters == 3);
+
+    np_sema_release(&s, 1);
+    CHECK(np_poller_waits(p, v, 4, -1) == 3);
+    CHECK(v[2].view.state == NP_QUEUED && v[2].view.waiter == 7);
+    CHECK(np_take_ready(p, out, 3) == 1 && np_waiter_resume(&lock) == NP_OK);
+    np_poller_close(p);
+    CHECK(np_take_ready(p, out, 3) == 2);
+    CHECK(np_waiter_resume(&sleep) == NP_CLOSED && np_waiter_resume(&nameless) == NP_CLOSED);
+    CHECK(np_poller_waits(p, v, 4, -1) == 0);
+    np_poller_unref(p);
+}
+
+static void a_long_name_is_cut_and_a_held_lock_not_waited_for(void)
+{
+    static const char name[] = "a name that is longer than a report has room for";
+    np_poller *p = new_poller();
+    np_wake_q wake_q;
+    np_waiter w;
+    np_wait_view v;
+    int result;
+
+    CHECK(np_timer_start(&w, p, 1, NP_NEVER, name) == NP_PARKED);
+    CHECK(np_poller_waits(p, &v, 1, -1) == 1);
+    CHECK(strlen(v.what) == NP_WHAT_SIZE - 1 && strncmp(v.what, name, NP_WHAT_SIZE - 1) == 0);
+    np_lock(p, &wake_q);
+    CHECK(np_poller_waits(p, &v, 1, MS) == -EBUSY);
+    np_unlock(p, &wake_q);
+    CHECK(np_waiter_cancel(&w, &result) == 1);
+    np_poller_unref(p);
+}
+
+static void *acquire_for_a_minute(void *s)
+{
+    return (void *)(intptr_t)np_sema_acquire(s, np_now() + 60 * SECOND, "queue", NULL);
+}
+
+static np_wait_view thread_view(int n)
+{
+    np_wait_view v = {.mode = 0};
+    for (int64_t end = np_now() + 15 * SECOND; np_thread_waits(&v, 1, -1) != n && np_now() < end;)
+        sched_yield();
+    CHECK(np_thread_waits(&v, 1, -1) == n);
+    return v;
+}
+
+static void a_thread_at_a_semaphore_is_seen_with_its_id_and_its_end(void)
+{
+    np_sema s = {0};
+    pthread_t thread;
+    int64_t before = np_now();
+
+    CHECK(pthread_create(&thread, NULL, acquire_for_a_minute, &s) == 0);
+    np_wait_view v = thread_view(1);
+    CHECK(strcmp(v.what, "queue") == 0 && v.sema == &s && v.view.state == NP_THREAD);
+    CHECK(v.view.waiter == (uintptr_t)thread && v.view.deadline >= before + 60 * SECOND);
+    np_sema_release(&s, 1);
+    pthread_join(thread, NULL);
+    thread_view(0);
+}
+
+static void a_wait_for_a_turn_is_seen_with_its_file(void)
+{
+    np_poller *p = new_poller();
+    np_file *f = NULL;
+    np_op first, second;
+    np_waiter w;
+    np_wait_view v;
+    int fds[2];
+
+    CHECK(nonblocking_pair(fds) == 0);
+    CHECK(np_file_new(fds[0], NP_FILE_MESSAGES, &f) == NP_OK);
+    for (int mode = NP_READ; mode <= NP_WRITE; mode++) {
+        CHECK(np_op_begin(&first, f, mode, 1) == NP_OK);
+        CHECK(np_op_begin(&second, f, mode, 1) == NP_BUSY);
+        CHECK(np_op_park(&second, p, &w, 5) == NP_PARKED);
+        CHECK(np_poller_waits(p, &v, 1, -1) == 1);
+        CHECK(v.mode == mode && v.fd == fds[0] && v.view.waiter == 5);
+        CHECK(strcmp(v.what, mode == NP_READ ? "turn to read" : "turn to write") == 0);
+        CHECK(np_op_cancel(&second, &w) == 1 && np_op_end(&second) == NP_OK);
+        CHECK(np_op_end(&first) == NP_OK);
+    }
+    CHECK(np_file_close(f, 0) == NP_OK);
+    np_file_free(f);
+    close(fds[1]);
+    np_poller_unref(p);
 }
 
 /* --- the report ------------------------------------------------------------------------------ */
@@ -197,7 +314,7 @@ static void count(int signum)
 
 static char *report_of(void (*cause)(pair *t, int fd), pair *t)
 {
-    static char text[4096];
+    static char text[1 << 16];
     int ends[2];
     CHECK(pipe(ends) == 0);
     cause(t, ends[1]);
@@ -219,11 +336,11 @@ static void ask(pair *t, int fd)
 /* The handler interrupts the thread that has the lock. */
 static void raise_with_the_lock_held(pair *t, int fd)
 {
-    np_wakes wakes;
+    np_wake_q wake_q;
     CHECK(np_report_on_signal(SIGUSR2, fd, 1) == 0);
-    np_lock(t->p, &wakes);
+    np_lock(t->p, &wake_q);
     raise(SIGUSR2);
-    np_unlock(t->p, &wakes);
+    np_unlock(t->p, &wake_q);
     CHECK(np_report_on_signal(SIGUSR2, -1, 0) == 0);
 }
 
@@ -241,6 +358,39 @@ static void the_report_names_descriptors_waiters_and_deadlines(void)
     CHECK(strstr(text, "deadline in "));
     CHECK(strstr(text, backend) && strstr(text, "1 descriptors"));
     np_cancel(t.d, NP_READ, &(np_token){0});
+    pair_close(&t);
+}
+
+static void the_report_names_waits_and_shows_what_can_be_shown(void)
+{
+    pair t;
+    np_sema s = {0};
+    np_waiter w[600];
+    pthread_t thread;
+    char line[64];
+    int result;
+
+    pair_open(&t);
+    CHECK(np_timer_start(&w[0], t.p, 0xbeef, np_now() + 60 * SECOND, "s\x1bleep\n") == NP_PARKED);
+    for (int i = 1; i < 600; i++)
+        CHECK(np_sema_park(&s, &w[i], t.p, 0xf00 + (np_token)i, NP_NEVER, NULL) == NP_PARKED);
+    CHECK(pthread_create(&thread, NULL, acquire_for_a_minute, &s) == 0);
+    thread_view(1);
+    const char *text = report_of(ask, &t);
+    CHECK(strstr(text, ", 600 at semaphores and timers, first deadline in "));
+    CHECK(strstr(text, "\n  s?leep?: token 0xbeef, for "));
+    snprintf(line, sizeof line, "\n  semaphore 0x%jx: token 0xf01, for ", (uintmax_t)(uintptr_t)&s);
+    CHECK(strstr(text, line));
+    CHECK(strstr(text, "\n  and 88 more\n"));
+    snprintf(line, sizeof line, "\n  queue 0x%jx: thread ", (uintmax_t)(uintptr_t)&s);
+    CHECK(strstr(text, "\n1 threads at semaphores\n") && strstr(text, line));
+    signal(SIGUSR2, count);
+    CHECK(strstr(report_of(raise_with_the_lock_held, &t), "\n1 threads at semaphores\n"));
+    signal(SIGUSR2, SIG_DFL);
+    for (int i = 0; i < 600; i++)
+        CHECK(np_waiter_cancel(&w[i], &result) == 1);
+    np_sema_release(&s, 1);
+    pthread_join(thread, NULL);
     pair_close(&t);
 }
 
@@ -282,7 +432,12 @@ int main(void)
         RUN(all_pollers_are_listed_by_age_each_with_a_reference);
         RUN(more_descriptors_than_room_are_counted_and_every_one_is_listed_once);
         RUN(a_lock_that_is_held_is_not_waited_for);
+        RUN(tokens_at_semaphores_and_timers_are_seen_by_name);
+        RUN(a_long_name_is_cut_and_a_held_lock_not_waited_for);
+        RUN(a_thread_at_a_semaphore_is_seen_with_its_id_and_its_end);
+        RUN(a_wait_for_a_turn_is_seen_with_its_file);
         RUN(the_report_names_descriptors_waiters_and_deadlines);
+        RUN(the_report_names_waits_and_shows_what_can_be_shown);
         RUN(the_report_on_a_signal_works_under_a_held_lock_and_chains);
     }
     RUN(a_descriptor_is_described_and_the_text_cut_to_fit);

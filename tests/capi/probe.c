@@ -1,7 +1,11 @@
 /* An extension for the tests of the C interface: each function does one thing through the table. */
 #define PY_SSIZE_T_CLEAN
 #include <netpoll_api.h>
+
+#include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
+#include <unistd.h>
 
 static const netpoll_api *np;
 
@@ -95,6 +99,19 @@ static PyObject *wait_without_gil(PyObject *module, PyObject *args)
     Py_RETURN_NONE;
 }
 
+static PyObject *wait_canceled(PyObject *module, PyObject *args)
+{
+    int mode, rc = NP_CLOSED;
+    np_desc *d = arguments(args, &mode);
+    (void)module;
+    if (!d)
+        return NULL;
+    do
+        rc = np->wait_canceled(d, mode);
+    while (rc == NP_INTERRUPTED && PyErr_CheckSignals() == 0);
+    return PyLong_FromLong(rc);
+}
+
 typedef struct stranger {
     np_desc *desc;
     int mode, rc;
@@ -160,6 +177,57 @@ static PyObject *park_and_poll(PyObject *module, PyObject *args)
     return Py_BuildValue("(Ki)", (unsigned long long)token, rc);
 }
 
+/* --- a file of C's own -------------------------------------------------------------------------
+ */
+
+typedef struct reader {
+    int fd, rc, end;
+    char byte;
+    np_sema done;
+} reader;
+
+/* In a thread that Python does not know: one byte, or what ended the wait; and the number is
+ * closed. */
+static void *read_and_close(void *argument)
+{
+    reader *r = argument;
+    np_file *f;
+    np_op op;
+
+    r->rc = np->file_new(r->fd, NP_FILE_MESSAGES, &f);
+    if (r->rc < 0)
+        return NULL;
+    np->file_set_timeout(f, 50 * 1000000);
+    r->rc = np->op_begin(&op, f, NP_READ, 1);
+    while (r->rc == NP_OK && (r->rc = np->op_try(&op)) == NP_OK && read(r->fd, &r->byte, 1) != 1)
+        r->rc = np->op_wait_nogil(&op, NULL);
+    np->file_close_nogil(f, 0);
+    r->end = np->op_end_nogil(&op);
+    np->file_free(f);
+    np->sema_release(&r->done, 1);
+    return NULL;
+}
+
+/* (result, byte, what np->op_end said, is the number closed) */
+static PyObject *read_in_stranger(PyObject *module, PyObject *arg)
+{
+    pthread_t thread;
+    reader r = {.fd = (int)PyLong_AsLong(arg)};
+    (void)module;
+
+    np->sema_init(&r.done, 0);
+    int rc = pthread_create(&thread, NULL, read_and_close, &r);
+    if (rc != 0) {
+        errno = rc;
+        return PyErr_SetFromErrno(PyExc_OSError);
+    }
+    while ((rc = np->sema_acquire(&r.done, NP_NEVER, "the reader", NULL)) == NP_INTERRUPTED)
+        continue;
+    pthread_join(thread, NULL);
+    return Py_BuildValue("(iCiO)", r.rc, r.byte, r.end,
+                         fcntl(r.fd, F_GETFD) < 0 ? Py_True : Py_False);
+}
+
 static PyMethodDef methods[] = {
     {"desc_fd", desc_fd, METH_O, NULL},
     {"poller_backend", poller_backend, METH_O, NULL},
@@ -169,7 +237,9 @@ static PyMethodDef methods[] = {
     {"wait_with_gil", wait_with_gil, METH_VARARGS, NULL},
     {"wait_without_gil", wait_without_gil, METH_VARARGS, NULL},
     {"wait_in_stranger", wait_in_stranger, METH_VARARGS, NULL},
+    {"wait_canceled", wait_canceled, METH_VARARGS, NULL},
     {"park_and_poll", park_and_poll, METH_VARARGS, NULL},
+    {"read_in_stranger", read_in_stranger, METH_O, NULL},
     {NULL, NULL, 0, NULL},
 };
 

@@ -197,6 +197,7 @@ class Redis(Server):
         return [
             program("redis-server"),
             *("--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--dir", "."),
+            *("--tcp-backlog", "2048"),  # a test connects a thousand times at once
             *("--tls-port", str(self.tls_port), "--tls-auth-clients", "no"),
             *("--tls-cert-file", "cert.pem", "--tls-key-file", "key.pem"),
             *("--tls-ca-cert-file", "cert.pem"),

@@ -17,7 +17,7 @@ psycopg = pytest.importorskip("psycopg")
 green = pytest.importorskip("netpoll.green")
 
 from netpoll.adapters.psycopg import Connection  # noqa: E402
-from netpoll.adapters.queue import LifoQueue  # noqa: E402
+from netpoll.sync import LifoQueue  # noqa: E402
 
 
 def in_thread(function: object) -> object:

@@ -17,7 +17,7 @@ psycopg2 = pytest.importorskip("psycopg2")
 green = pytest.importorskip("netpoll.green")
 
 from netpoll.adapters import psycopg2 as on_netpoll  # noqa: E402
-from netpoll.adapters.queue import LifoQueue  # noqa: E402
+from netpoll.sync import LifoQueue  # noqa: E402
 
 
 @pytest.fixture(autouse=True)

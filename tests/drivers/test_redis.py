@@ -13,8 +13,8 @@ from support import LONG, ThreadTask, not_on_libkqueue
 redis = pytest.importorskip("redis")
 green = pytest.importorskip("netpoll.green")
 
-from netpoll.adapters.queue import LifoQueue  # noqa: E402
-from netpoll.adapters.redis import Connection, ParkingBackoff, SSLConnection  # noqa: E402
+from netpoll.adapters.redis import Connection, SSLConnection  # noqa: E402
+from netpoll.sync import LifoQueue  # noqa: E402
 
 
 @pytest.fixture
@@ -163,7 +163,7 @@ def test_a_server_that_is_stopped_ends_the_commands(client: object, redis_server
 
 
 def test_a_pause_between_retries_holds_nobody_up(redis_server: Redis) -> None:
-    retry = redis.retry.Retry(ParkingBackoff(redis.backoff.ConstantBackoff(2)), 1000)
+    retry = redis.retry.Retry(redis.backoff.ConstantBackoff(2), 1000)
 
     def body() -> None:
         pool = redis.ConnectionPool(
@@ -192,34 +192,13 @@ def test_a_pause_between_retries_holds_nobody_up(redis_server: Redis) -> None:
     in_hub(body)
 
 
-def test_a_parking_backoff_pauses_as_the_one_in_it_says() -> None:
-    class Growing(redis.backoff.AbstractBackoff):
-        resets = 0
-
-        def reset(self) -> None:
-            self.resets += 1
-
-        def compute(self, failures: int) -> float:
-            return failures / 20
-
-    inner = Growing()
-    parking = ParkingBackoff(inner)
-    parking.reset()
-    for failures in (0, 1, 3):
-        start = time.monotonic()
-        assert parking.compute(failures) == 0
-        assert failures / 20 <= time.monotonic() - start < failures / 20 + LONG
-    assert inner.resets == 1
-
-
-def test_greenlets_take_turns_at_a_lock_by_trying(client: object) -> None:
+def test_greenlets_take_turns_at_a_lock(client: object) -> None:
     def body() -> None:
         inside: list[int] = []
 
         def work(number: int) -> None:
             lock = client.lock("the lock", timeout=LONG)
-            while not lock.acquire(blocking=False):
-                green.sleep(0.01)
+            lock.acquire()
             inside.append(number)
             green.sleep(0.02)
             assert inside == [number]

@@ -16,12 +16,32 @@ _NONBLOCK = (
 _NO_SOCKETS = "is not about sockets"
 _SELECT = "the server waits in select or poll, which blocks the thread, with any class"
 
+_CLASS = "in the standard module `poll` is a function, and the class has no name"
+_TWO_POLLS = "two threads, or greenlets, may wait in one object"
+
+_OTHER_CLASS = "the test has a subclass of the standard class"
+
 EXCEPTIONS: dict[str, str] = {
+    "test.test_subprocess.MiscTests.test_*_keyboardinterrupt_no_kill": _OTHER_CLASS,
+    "test.test_subprocess.MiscTests.test__all__": "the module has imports of its own",
+    "test.test_subprocess.ProcessTestCase*.test__use_vfork": "the switch is the standard module's",
+    "test.test_select.SelectTestCase.test_disallow_instantiation": _CLASS,
+    "test.test_poll.PollTests.test_threaded_poll @ hubs": _TWO_POLLS,
+    "test.test_poll.PollTests.test_threaded_poll @ greenlets": _TWO_POLLS,
     "test.test_smtplib.DebuggingServerTests.testELHO": (
         "replaces `getfqdn` in the `socket` that it sees, which is not the server's any more"
     ),
+    "sync_tests.EventTests.test_at_fork_reinit": (
+        "locks `_cond`, a private attribute of the standard class"
+    ),
+    "test.test_socketserver.SocketWriterTest.test_write @ hubs": (
+        "signals the thread `threading.get_ident()`, which is the greenlet's number in a hub"
+    ),
     "test.test_ssl.ThreadedTests.test_socketserver @ greenlets": _SELECT,
     "test.test_ssl.ThreadedTests.test_asyncore_server @ greenlets": _SELECT,
+    "test.test_socket.GeneralModuleTests.testRefCountGetNameInfo": (
+        "counts references while a traceback has the frame of our function, with its arguments"
+    ),
     "test.test_socket.NonBlockingTCPTests.testSetBlocking": _NONBLOCK,
     "test.test_socket.NonblockConstantTest.test_SOCK_NONBLOCK": _NONBLOCK,
 }

@@ -12,7 +12,6 @@ test module, together with what the place where it runs asks for:
 from __future__ import annotations
 
 import _thread
-import select
 import socket
 import threading
 import time
@@ -69,6 +68,24 @@ def _netpoll_ssl() -> types.ModuleType:
     return netpoll.ssl
 
 
+def _netpoll_select() -> types.ModuleType:
+    import netpoll.select
+
+    return netpoll.select
+
+
+def _netpoll_subprocess() -> types.ModuleType:
+    import netpoll.subprocess
+
+    return netpoll.subprocess
+
+
+def _netpoll_sync() -> types.ModuleType:
+    import netpoll.sync
+
+    return netpoll.sync
+
+
 def _lossy() -> types.ModuleType:
     """Loses the last byte of what is long enough."""
 
@@ -100,8 +117,11 @@ MODULES: dict[str, tuple[str, Callable[[], types.ModuleType]]] = {
     "subclass": ("socket", _subclass),
     "netpoll": ("socket", _netpoll),
     "ssl": ("ssl", _netpoll_ssl),
+    "select": ("select", _netpoll_select),
+    "subprocess": ("subprocess", _netpoll_subprocess),
     "lossy": ("socket", _lossy),
     "deaf": ("socket", _deaf),
+    "sync": ("sync", _netpoll_sync),
 }
 
 
@@ -112,22 +132,25 @@ def put_into(module: types.ModuleType, sockets: str, place: str) -> None:
         from netpoll import patch
 
         patch.modules(module, *patch.STANDARD)
-    for one in () if sockets == "patched" else sockets.split("+"):
-        name, make = MODULES[one]
+    for kind in () if sockets == "patched" else sockets.split("+"):
+        name, make = MODULES[kind]
         names[name] = make()
     if place == "hubs":
         names["thread"] = _Proxy(_thread, start_new_thread=_start_hub)
         threading.Thread._bootstrap_inner = _in_hub(threading.Thread._bootstrap_inner)
+        names["start_new_thread"] = _start_hub
     elif place == "greenlets":
         names["thread"] = _Proxy(_thread, start_new_thread=_start_greenlet)
-        names["threading"] = _Proxy(threading, Event=_GreenEvent)
+        names["start_new_thread"] = _start_greenlet
+        names["threading"] = _Proxy(threading, Event=_GreenEvent, get_ident=_green_ident)
         names["time"] = _Proxy(time, sleep=_green_sleep)
-        names["select"] = _Proxy(select, select=_green_select)
+        names["select"] = _netpoll_select()
         for name in ("start", "join", "is_alive"):
             setattr(threading.Thread, name, vars(_GreenThread)[name])
-    for name, value in names.items():
-        if hasattr(module, name):
-            setattr(module, name, value)
+    for one in (module, *getattr(module, "TESTED_WITH", ())):
+        for name, value in names.items():
+            if hasattr(one, name):
+                setattr(one, name, value)
 
 
 def run_in(place: str, function: Callable[[], None]) -> None:
@@ -186,6 +209,12 @@ def _green_sleep(seconds: float) -> None:
     green.sleep(seconds)
 
 
+def _green_ident() -> int:
+    from netpoll import sync
+
+    return sync.get_ident()
+
+
 def _start_greenlet(function: Callable[..., object], args: tuple[Any, ...]) -> Any:
     from netpoll import green
 
@@ -232,17 +261,3 @@ def _wait_for(condition: Callable[[], bool], timeout: float | None) -> None:
     end = None if timeout is None else time.monotonic() + timeout
     while not condition() and (end is None or time.monotonic() < end):
         _green_sleep(0.0005)
-
-
-def _green_select(
-    r: list[Any], w: list[Any], x: list[Any], timeout: float | None = None
-) -> tuple[list[Any], list[Any], list[Any]]:
-    ready: tuple[list[Any], list[Any], list[Any]] = ([], [], [])
-
-    def look() -> bool:
-        nonlocal ready
-        ready = select.select(r, w, x, 0)
-        return any(ready)
-
-    _wait_for(look, timeout)
-    return ready

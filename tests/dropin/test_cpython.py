@@ -1,4 +1,5 @@
-"""CPython's own tests of sockets pass with ours: in threads, in hubs, and as greenlets of one hub.
+"""CPython's own tests of sockets, locks, queues and locals pass with ours: in threads, in hubs, and
+as greenlets of one hub.
 
 What passes with the standard class must pass, but for the list in cpython_exceptions.py.
 """
@@ -15,6 +16,7 @@ from support import HAS_GREENLET
 
 SOCKET = "test.test_socket"
 SSL = "test.test_ssl"
+SYNC = "sync_tests"  # those of locks, queues and locals, in a module of ours
 LIBRARIES = ["test.test_httpservers", "test.test_smtplib", "test.test_socketserver"]
 #: These take a minute: `make test-dropin`, which .ci/run calls.
 if os.environ.get("DROPIN") == "all":
@@ -71,6 +73,30 @@ def test_sockets(place: str) -> None:
 def test_tls(modules: str, place: str) -> None:
     """With the standard module's contexts, or ours."""
     all_pass(SSL, modules, place)
+
+
+@pytest.mark.parametrize("place", ["threads", "hubs", "greenlets"])
+@pytest.mark.parametrize("module", ["test.test_select", "test.test_poll", "test.test_epoll"])
+def test_select(module: str, place: str) -> None:
+    all_pass(module, "select", place)
+
+
+@pytest.mark.skipif(os.environ.get("DROPIN") != "all", reason="takes a minute: make test-dropin")
+@pytest.mark.parametrize("place", ["threads", "hubs"])
+def test_subprocess(place: str) -> None:
+    all_pass("test.test_subprocess", "subprocess", place)
+
+
+@pytest.mark.parametrize("place", ["threads", "hubs", "greenlets"])
+def test_locks_queues_and_locals(place: str) -> None:
+    all_pass(SYNC, "sync", place)
+
+
+def test_a_standard_lock_blocks_the_hub() -> None:
+    """So what passes there waits in greenlets."""
+    tests = ["sync_tests.LockTests.test_acquire_contended", "sync_tests.QueueTests.test_basic"]
+    found = suite.outcomes(SYNC, "standard", "greenlets", tests, limit=3)
+    assert {outcome.kind for outcome in found.values()} == {"hung"}
 
 
 @pytest.mark.parametrize("module", LIBRARIES)

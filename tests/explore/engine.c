@@ -1,4 +1,5 @@
 /* Actors, scheduler and search.  One process, one thread. */
+#include <limits.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -6,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/time.h>
 #include <time.h>
 #include <ucontext.h>
 
@@ -18,6 +20,7 @@ int ex_self = -1;
 bool ex_tracing;
 const char *ex_backend;
 bool ex_hooks, ex_polled;
+void (*ex_at_fork)(void);
 const ex_site *ex_site_now;
 
 /* --- actors ----------------------------------------------------------------------------------- */
@@ -44,6 +47,7 @@ static void coroutine_main(int self)
     if (_setjmp(coroutines[self].base) == 0)
         swapcontext(&coroutines[self].context, &engine_context);
     running->actors[self].body();
+    thread_ends(self);
     sim_fence();
     ex_actors[self].alive = false;
     ex_trace("ends");
@@ -67,9 +71,29 @@ static void catch_faults(void)
     sigaction(SIGBUS, &action, NULL);
 }
 
+static volatile sig_atomic_t points; /* scheduling points passed, of all executions */
+
+/* So is a loop that comes to no scheduling point, as in a list that bites its tail. */
+static void on_tick(int signo)
+{
+    static sig_atomic_t before = -1;
+    (void)signo;
+    if (points == before)
+        ex_fail("it goes round and round, and nobody else can run");
+    before = points;
+}
+
+static void catch_loops(void)
+{
+    struct sigaction action = {.sa_handler = on_tick, .sa_flags = SA_ONSTACK | SA_NODEFER};
+    struct itimerval second = {{1, 0}, {1, 0}};
+    sigaction(SIGVTALRM, &action, NULL);
+    setitimer(ITIMER_VIRTUAL, &second, NULL);
+}
+
 static void start_coroutines(void)
 {
-    /* Always in the same place: park.c's buckets are chosen by addresses, and a schedule that is
+    /* Always in the same place: futex.c's buckets are chosen by addresses, and a schedule that is
      * replayed must meet in the same ones. */
     void *place = (void *)(uintptr_t)UINT64_C(0x200000000000);
     char *stacks = mmap(place, EX_ACTORS * STACK, PROT_READ | PROT_WRITE,
@@ -226,6 +250,8 @@ static bool writes_what_is_read(const op *a, const op *b)
 
 static bool independent(const op *a, const op *b)
 {
+    if (a->forks || b->forks)
+        return false;
     if (!a->object || !b->object)
         return true;
     return !(a->object == b->object && (a->write || b->write)) && !writes_what_is_read(a, b) &&
@@ -245,6 +271,8 @@ static void account(int p, node *n)
     touch(what->object, p, search.depth, what, what->write);
     touch(what->reads[0], p, search.depth, what, false);
     touch(what->reads[1], p, search.depth, what, false);
+    if (running->flags & FORKS) /* as if all that there is were one object more */
+        touch(&ex_actors, p, search.depth, what, what->forks);
 }
 
 /* --- the scheduler ---------------------------------------------------------------------------- */
@@ -366,6 +394,7 @@ static void schedule(void)
 
 void ex_point(const op *next)
 {
+    points = (points + 1) & INT_MAX;
     if (ex_self < 0) { /* setup and check run alone */
         if (next->enabled && !next->enabled(next->arg))
             ex_fail("setup or check would block in %s", next->site->text);
@@ -392,11 +421,25 @@ void ex_fail(const char *format, ...)
     end_run(RUN_FAILED);
 }
 
+void np_assert_failed(const char *file, int line, const char *condition)
+{
+    ex_fail("assertion %s:%d: %s", ex_file_name(file), line, condition);
+}
+
 void ex_become_only_actor(void)
 {
+    static const ex_site site = {"scenario", 0, "fork"};
+    op next = {.forks = true, .site = &site};
+    ex_point(&next);
+    ex_trace("forks");
     for (int i = 0; i < actor_count; i++)
-        if (i != ex_self && !ex_awaits(&ex_actors[i]))
+        if (i != ex_self && !ex_awaits(&ex_actors[i])) {
             ex_actors[i].alive = false;
+            thread_is_gone(i);
+        }
+    thread_is_gone(EX_ACTORS);
+    if (ex_at_fork)
+        ex_at_fork();
 }
 
 /* --- the trace -------------------------------------------------------------------------------- */
@@ -491,11 +534,15 @@ static void prepare(const scenario *s)
     search.last = -1;
     search.sleep = 0;
     search.executions++;
+    ex_at_fork = NULL;
     sim_reset();
     kernel_reset();
-    parking_reset();
+    futex_reset();
     fork_reset();
-    iocp_core_reset();
+    sema_reset();
+    file_reset();
+    threads_reset();
+    interrupt_reset();
 }
 
 static int run_once(const scenario *s)
@@ -513,6 +560,9 @@ static int run_once(const scenario *s)
     if (how != 0)
         return how;
     s->check();
+    ex_act_as(NULL);
+    file_finish();
+    thread_ends(EX_ACTORS);
     kernel_finish();
     sim_finish();
     return RUN_ENDED;
@@ -677,8 +727,9 @@ static bool applies(const scenario *s, int nth)
 /* Of all tables, one after the other. */
 static const scenario *after(const scenario *s)
 {
-    static const scenario *const tables[] = {scenarios, user_scenarios, overlapped_scenarios,
-                                             parking_scenarios, failing_scenarios};
+    static const scenario *const tables[] = {
+        scenarios,         user_scenarios,    overlapped_scenarios, futex_scenarios,
+        failing_scenarios, foreign_scenarios, sema_scenarios};
     static size_t table;
     if (!s)
         table = 0;
@@ -743,6 +794,32 @@ static int pick(const char *only, const char *backend, int part, int parts)
     return count;
 }
 
+/* --- what met what ------------------------------------------------------------------------------
+ */
+
+static struct meeting {
+    const char *table, *event;
+    uint32_t state;
+    long times;
+} meetings[128];
+
+void ex_met(const char *table, uint32_t state, const char *event)
+{
+    struct meeting *m = meetings;
+
+    while (m->table && (m->state != state || strcmp(m->event, event) || strcmp(m->table, table)))
+        m++;
+    if (!m->table)
+        *m = (struct meeting){.table = table, .event = event, .state = state};
+    m->times++;
+}
+
+static void print_meetings(void)
+{
+    for (const struct meeting *m = meetings; m->table; m++)
+        printf("met %s %u %s %ld\n", m->table, m->state, m->event, m->times);
+}
+
 int main(int argc, char **argv)
 {
     double budget = 1, within = 0;
@@ -751,7 +828,9 @@ int main(int argc, char **argv)
     const char *only = NULL, *backend = NULL;
 
     start_coroutines();
+    sim_start();
     catch_faults();
+    catch_loops();
     for (int i = 1; i < argc; i++) {
         if (strcmp(argv[i], "--list") == 0) {
             for (const scenario *s = NULL; (s = after(s)) != NULL;)
@@ -797,5 +876,6 @@ int main(int argc, char **argv)
         if (!examine_both(picked[i].scenario, budget, floor) && ++failed && first_only)
             return 1;
     }
+    print_meetings();
     return failed ? 1 : count == 0 ? usage() : 0;
 }

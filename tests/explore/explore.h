@@ -2,12 +2,15 @@
  *
  *   engine.c    the actors (coroutines), the scheduler, the search over schedules, the trace
  *   sim.c       what lies below the core: atomics, locks, parking, the clock, memory
+ *   threads.c   what threads have of their own
  *   kernel.c    a kernel in miniature: epoll, poll, eventfd, timerfd, sockets
  *   kqueue.c    ... and kqueue
  *   iocp.c      ... and completion ports, AFD polls, overlapped receives
  *   win32.c     ... and what else of Windows the core calls
  *   scenarios.c who does what, and what must hold at the end
- *   users.c     ... of those who do I/O with a lock of their own
+ *   users.c     ... of files and their users
+ *   semas.c     ... of semaphores and timers
+ *   foreign.c   ... of tokens at another poller than their own
  *   overlapped.c ... of the completion way, and what only Windows has
  *   explore.py  builds it, plants the bugs, spends the time
  *
@@ -52,12 +55,12 @@ enum {
     SIGNALS = 32,       /* on Windows none ends a call; Ctrl-C has scenarios of its own */
     FILE_LIVES_ON = 64, /* under another number, which iocp cannot tell (docs/windows.md) */
     IOCP_ONLY = 128,
-    PARKS = 256,       /* poll parks as epoll does: parking.c */
+    PARKS = 256,       /* poll parks as epoll does: futex.c */
     BY_CONDITION = 512 /* only kqueue's parking has conditions that hide signals */
 };
 
-extern const scenario scenarios[], user_scenarios[], overlapped_scenarios[], parking_scenarios[],
-    failing_scenarios[];
+extern const scenario scenarios[], user_scenarios[], overlapped_scenarios[], futex_scenarios[],
+    failing_scenarios[], foreign_scenarios[], sema_scenarios[];
 extern const char *ex_backend; /* of this search */
 extern bool ex_hooks;          /* the host has a global lock: np_poll looks twice */
 extern bool ex_polled;         /* np_poll was called in this search */
@@ -83,9 +86,12 @@ void ex_set(bool *flag);           /* ... like this */
 void ex_signal(const char *actor); /* a signal interrupts that actor's next blocking call */
 void ex_has_handler(const char *actor);
 void ex_signal_noted(const char *actor);
-bool ex_look_for_signals(void);
-void ex_become_only_actor(void);   /* a fork: the others are gone, but for those in ex_await,
-                                      who are threads that the child will start */
+bool ex_check_signals(void);
+void ex_act_as(
+    const char *actor);          /* in setup: what follows is done by its thread; NULL: by none's */
+extern void (*ex_at_fork)(void); /* called before the child repairs what the fork has torn */
+void ex_become_only_actor(void); /* a fork: the others are gone, but for those in ex_await,
+                                    who are threads that the child will start */
 void ex_allow_spurious(int times); /* so many sleeps may end for no reason, in this execution */
 void ex_expect_leak(void);         /* memory may be left in this execution */
 
@@ -98,6 +104,7 @@ typedef struct op {
     bool write;
     const void *reads[2];    /* further objects, which it only reads */
     bool releases;           /* a lock, which nobody can acquire at the same time */
+    bool forks;              /* depends on whatever the others do */
     bool yields;             /* comes after others' steps, if anybody else can make one */
     bool (*enabled)(void *); /* NULL: always */
     void *arg;
@@ -138,14 +145,23 @@ extern const char ex_clock_object, ex_kernel_object;
 
 int64_t kernel_next_timer(void);
 bool iocp_has(const void *p, size_t n); /* is an operation of the kernel's writing there? */
-void iocp_core_reset(void);
+void interrupt_reset(void);
 void kernel_fork(void);
+void kernel_expect_stray(void); /* a wake object may be left in this execution */
 void kernel_reset(void);
 void kernel_finish(void);
-long futex(va_list args); /* parking.c: what syscall was given */
-void parking_fork(void);
-void parking_reset(void);
+long futex(va_list args); /* futex.c: what syscall was given */
+void futex_fork(void);
+void futex_reset(void);
 void fork_reset(void);
+void sema_reset(void);
+void file_reset(void);
+void file_finish(void);
+int ex_thread(void);      /* who runs, or acts in setup; else EX_ACTORS */
+void threads_reset(void); /* threads.c */
+void waker_key_reset(void);
+void thread_ends(int thread);
+void thread_is_gone(int thread);
 void fork_child(void);
 
 #endif

@@ -5,8 +5,8 @@
  */
 #include <errno.h>
 
+#include "core/internal.h"
 #include "explore.h"
-#include "internal.h"
 #include "kernel.h"
 #include "stage.h"
 

@@ -47,6 +47,7 @@ typedef struct file {
     int inside;      /* in epoll_wait, kevent or a port's call on it */
     uint64_t bytes;
     bool writable, error, hangup;
+    bool pipe;    /* fstat says so */
     int64_t when; /* of a timer */
     registration regs[REGS];
     knote knotes[REGS];
@@ -65,7 +66,8 @@ typedef struct sleep_call {
     file *epoll, *kqueue, *port; /* or, if none: */
     const struct pollfd *pfds;
     nfds_t n;
-    int64_t due; /* 0: do not sleep, INT64_MAX: for ever */
+    int64_t due;  /* 0: do not sleep, INT64_MAX: for ever */
+    bool outside; /* a loop around a poller, which may be closed under it */
     actor *who;
 } sleep_call;
 

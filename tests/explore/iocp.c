@@ -13,8 +13,8 @@
 #include <string.h>
 #include <sys/epoll.h>
 
-#include "afd_win32.h"
 #include "sim.h"
+#include "win32/afd_win32.h"
 
 /* LINGERING: a receive that is cancelled and has not ended yet.  QUEUED: its packet is in the port.
  */
@@ -27,8 +27,8 @@ typedef struct operation {
     file *port; /* NULL: closed */
     ULONG_PTR key;
     IO_STATUS_BLOCK *status;
-    void *context;  /* comes out with the packet */
-    afd_info *poll; /* or a receive: */
+    void *context;     /* comes out with the packet */
+    np_afd_info *poll; /* or a receive: */
     char *buffer;
     ULONG length;
 } operation;
@@ -247,7 +247,7 @@ NTSTATUS nt_device_io_control(HANDLE h, HANDLE event, void *apc, void *context,
     (void)in_length;
     (void)out_length;
     kernel_point("an AFD poll");
-    afd_info *info = out;
+    np_afd_info *info = out;
     file *device = must(fd_of(h), AFD), *socket = file_of(fd_of(info->handles[0].socket));
     ex_trace("an AFD poll of %d for %#x", fd_of(info->handles[0].socket), info->handles[0].events);
     if (!socket)

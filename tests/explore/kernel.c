@@ -16,11 +16,12 @@
 #include "explore.h"
 #include "files.h"
 #include "kernel.h"
+#include "posix/epollfd.h"
 #include "sim.h"
 
 file files[FILES];
 int fds[FDS];
-static int process;
+static int process, strays;
 static unsigned serials;
 
 /* --- files ------------------------------------------------------------------------------------ */
@@ -195,7 +196,7 @@ int k_fstat(int fd, struct stat *st)
         errno = EBADF;
         return -1;
     }
-    st->st_mode = S_IFSOCK;
+    st->st_mode = file_of(fd)->pipe ? S_IFIFO : S_IFSOCK;
     st->st_ino = file_of(fd)->serial;
     return 0;
 }
@@ -302,9 +303,22 @@ int k_epoll_ctl(int epfd, int what, int fd, struct epoll_event *event)
     return 0;
 }
 
+/* As /proc/self/fdinfo has it. */
+int np_epoll_lists(int epfd, int fd, uint64_t tag)
+{
+    kernel_point("read of /proc");
+    const file *epoll = must(epfd, EPOLL);
+    int found = 0;
+    for (int r = 0; r < REGS; r++)
+        found = found || (epoll->regs[r].fd == fd && epoll->regs[r].data == tag);
+    return found;
+}
+
 static uint32_t poll_state(const struct pollfd *pfd)
 {
     const file *f = file_of(pfd->fd);
+    if (pfd->fd < 0)
+        return 0;
     return f ? state_of(f) & ((uint32_t)pfd->events | POLLERR | POLLHUP) : (uint32_t)POLLNVAL;
 }
 
@@ -325,6 +339,19 @@ static bool has_reason(void *arg)
         if (poll_state(&c->pfds[i]))
             return true;
     return false;
+}
+
+/* What it sleeps on must not be closed under it, the kernel objects of pollers above all. */
+static void stay_inside(const sleep_call *c, int by)
+{
+    file *one = c->epoll ? c->epoll : c->kqueue ? c->kqueue : c->port;
+    if (one)
+        one->inside += by;
+    for (nfds_t i = 0; i < c->n; i++) {
+        file *f = file_of(c->pfds[i].fd);
+        if (f && !c->outside && (f->kind == EPOLL || f->kind == KQUEUE))
+            f->inside += by;
+    }
 }
 
 bool sleep_until(sleep_call *c, const char *text)
@@ -348,12 +375,9 @@ bool sleep_until(sleep_call *c, const char *text)
         ex_point(&begins);
         ex_trace("begins to sleep");
     }
-    file *inside = c->epoll ? c->epoll : c->kqueue ? c->kqueue : c->port;
-    if (inside)
-        inside->inside++;
+    stay_inside(c, 1);
     ex_point(&next);
-    if (inside)
-        inside->inside--;
+    stay_inside(c, -1);
     sim_fence();
     if (!c->who)
         return true;
@@ -427,21 +451,18 @@ long k_syscall(long number, ...)
 
 /* --- poll ------------------------------------------------------------------------------------- */
 
-int k_ppoll(struct pollfd *pfds, nfds_t n, const struct timespec *ts, const void *mask)
+static int poll_fds(sleep_call *c, struct pollfd *pfds, int64_t timeout)
 {
-    (void)mask;
-    int64_t timeout = ts ? (int64_t)ts->tv_sec * 1000000000 + ts->tv_nsec : -1;
-    sleep_call c = {.pfds = pfds, .n = n, .due = due_in(timeout)};
     int ready = 0;
     if (kernel_fails(EINTR, "ppoll"))
         return -1;
-    if (!sleep_until(&c, "ppoll")) {
+    if (!sleep_until(c, "ppoll")) {
         ex_trace("ppoll is interrupted by a signal");
         errno = EINTR;
         return -1;
     }
     ex_trace("ppoll(timeout %lld) returns", (long long)timeout);
-    for (nfds_t i = 0; i < n; i++) {
+    for (nfds_t i = 0; i < c->n; i++) {
         pfds[i].revents = (short)poll_state(&pfds[i]);
         ready += pfds[i].revents != 0;
         if (pfds[i].revents)
@@ -450,7 +471,15 @@ int k_ppoll(struct pollfd *pfds, nfds_t n, const struct timespec *ts, const void
     return ready;
 }
 
-/* The lock of backend_poll.c, and those of park.c. */
+int k_ppoll(struct pollfd *pfds, nfds_t n, const struct timespec *ts, const void *mask)
+{
+    (void)mask;
+    int64_t timeout = ts ? (int64_t)ts->tv_sec * 1000000000 + ts->tv_nsec : -1;
+    sleep_call c = {.pfds = pfds, .n = n, .due = due_in(timeout)};
+    return poll_fds(&c, pfds, timeout);
+}
+
+/* The lock of backend/poll.c, and those of futex.c. */
 static const ex_site plain_lock = {"pthread", 0, "pthread_mutex_lock"};
 static const ex_site plain_unlock = {"pthread", 0, "pthread_mutex_unlock"};
 
@@ -480,6 +509,13 @@ int k_socket(void)
     return new_file(A_SOCKET);
 }
 
+int k_pipe(void)
+{
+    int fd = k_socket();
+    file_of(fd)->pipe = true;
+    return fd;
+}
+
 void k_send(int fd)
 {
     kernel_point("send");
@@ -489,14 +525,22 @@ void k_send(int fd)
     ex_trace("a byte arrives at %d", fd);
 }
 
-bool k_recv(int fd)
+int k_recv_some(int fd, int wanted)
 {
     kernel_point("recv");
     file *f = must(fd, A_SOCKET);
-    bool got = f->bytes > 0;
-    f->bytes -= got;
-    ex_trace("recv(%d): %s", fd, got ? "a byte" : "EAGAIN");
-    return got;
+    int got = f->bytes < (uint64_t)wanted ? (int)f->bytes : wanted;
+    f->bytes -= (uint64_t)got;
+    if (got || !f->hangup)
+        ex_trace("recv(%d): %s", fd, got ? got > 1 ? "bytes" : "a byte" : "EAGAIN");
+    else
+        ex_trace("recv(%d): the end", fd);
+    return got || f->hangup ? got : -1;
+}
+
+bool k_recv(int fd)
+{
+    return k_recv_some(fd, 1) > 0;
 }
 
 /* With the recv before it one system call, so no step of its own. */
@@ -515,6 +559,21 @@ void k_writable(int fd)
     ex_trace("%d has room to write", fd);
 }
 
+bool k_put(int fd)
+{
+    kernel_point("put");
+    file *f = must(fd, A_SOCKET);
+    bool put = f->writable;
+    f->writable = false;
+    ex_trace("put(%d): %s", fd, put ? "a byte" : "EAGAIN");
+    return put;
+}
+
+unsigned k_serial(int fd)
+{
+    return file_of(fd) ? file_of(fd)->serial : 0;
+}
+
 void k_error(int fd)
 {
     kernel_point("error");
@@ -522,6 +581,13 @@ void k_error(int fd)
     f->error = true;
     changed(f, EPOLLERR);
     ex_trace("%d has an error", fd);
+}
+
+void k_error_over(int fd)
+{
+    kernel_point("no error");
+    must(fd, A_SOCKET)->error = false;
+    ex_trace("the error of %d is over", fd);
 }
 
 void k_hangup(int fd)
@@ -548,10 +614,22 @@ int k_user_dup(int fd)
     return copy;
 }
 
+void k_user_dup2(int from, int to)
+{
+    k_dup3(from, to, 0);
+}
+
 void k_wait_readable(int fd)
 {
     struct pollfd pfd = {.fd = fd, .events = POLLIN};
-    k_ppoll(&pfd, 1, NULL, NULL);
+    sleep_call c = {.pfds = &pfd, .n = 1, .due = INT64_MAX, .outside = true};
+    poll_fds(&c, &pfd, -1);
+}
+
+bool k_is_readable(int fd)
+{
+    kernel_point("poll");
+    return state_of(file_of(fd)) & EPOLLIN;
 }
 
 /* A timer in the kernel counts as somebody who will wake: time may pass until it is due. */
@@ -581,8 +659,14 @@ pid_t k_getpid(void)
     return process;
 }
 
+void kernel_expect_stray(void)
+{
+    strays++;
+}
+
 void kernel_reset(void)
 {
+    strays = 0;
     process = 1;
     serials = 0;
     failures = 0;
@@ -595,7 +679,8 @@ void kernel_reset(void)
 void kernel_finish(void)
 {
     for (int fd = 0; fd < FDS; fd++)
-        if (fds[fd] && file_of(fd)->kind != A_SOCKET)
+        if (fds[fd] && file_of(fd)->kind != A_SOCKET &&
+            (file_of(fd)->kind != EVENTFD || strays-- == 0))
             ex_fail("descriptor %d of the poller was never closed", fd);
     iocp_finish();
 }

@@ -7,7 +7,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "internal.h"
+#include "core/internal.h"
 #include "iocp.h"
 #include "kernel.h"
 #include "netpoll_iocp.h"
@@ -412,7 +412,7 @@ static void polls_for_10_ms(void)
     EXPECT(ex_clock() >= before + 10 * MS && ex_clock() <= before + 10 * MS + LATE);
 }
 
-/* One at a time inside, so the fine timer is always to be had: whole steps of it, no tick. */
+/* One thread at a time inside, so the high-resolution timer is free: its steps, and no ticks. */
 static void waits_finely(void)
 {
     for (int i = 0; i < 2; i++) {
@@ -583,7 +583,7 @@ const scenario overlapped_scenarios[] = {
      first_ok,
      IOCP_ONLY},
     {"a_far_deadline_is_met",
-     "by the coarse clock first, then by the fine one",
+     "by the coarse clock first, then by the high-resolution timer",
      one_with_deadline_in_100_ms,
      {WHO("waiter", waits_0), WHO("poll", polls_for_10_ms)},
      in_100_ms,

@@ -6,8 +6,8 @@
  */
 #include <string.h>
 
+#include "core/internal.h"
 #include "explore.h"
-#include "internal.h"
 #include "kernel.h"
 #include "stage.h"
 
@@ -66,6 +66,13 @@ static void none(void)
     with(0);
 }
 
+static void one_pipe(void)
+{
+    with(0);
+    fd[0] = k_pipe();
+    EXPECT(np_open(p, fd[0], &d[0]) == NP_OK);
+}
+
 static void two(void)
 {
     with(2);
@@ -85,7 +92,7 @@ static void two_where_sleeps_end_for_no_reason(void)
 static void two_with_a_handler(void)
 {
     with(2);
-    np_look_for_signals();
+    np_enable_signal_checks();
     ex_has_handler("first");
 }
 
@@ -154,6 +161,11 @@ static void waits_1(void)
 static void waits_to_write_0(void)
 {
     end_with(np_wait(d[0], NP_WRITE));
+}
+static void waits_0_then_frees_1(void)
+{
+    end_with(np_wait(d[0], NP_READ));
+    k_send(fd[1]);
 }
 static void waits_1_then_frees_0(void)
 {
@@ -340,7 +352,7 @@ static void waits_0_and_handles(void)
 {
     int rc;
     do {
-        if (ex_look_for_signals())
+        if (ex_check_signals())
             ex_set(&flag[0]);
         rc = np_wait(d[0], NP_READ);
     } while (rc == NP_INTERRUPTED);
@@ -351,7 +363,7 @@ static void polls_and_handles(void)
 {
     int rc, n = 0;
     do {
-        if (ex_look_for_signals())
+        if (ex_check_signals())
             ex_set(&flag[0]);
         np_token token;
         rc = np_poll(p, -1, &token, 1, &n);
@@ -418,6 +430,32 @@ static void closes_poller(void)
 static void error_0(void)
 {
     k_error(fd[0]);
+}
+
+static void pollable(void)
+{
+    EXPECT(result[0] == NP_OK && result[1] == NP_OK);
+    EXPECT(np_reset(d[0], NP_READ) == NP_OK && np_reset(d[0], NP_WRITE) == NP_OK);
+    finish();
+}
+
+static void pollable_again(void)
+{
+    bool reported = result[0] == NP_NOT_POLLABLE;
+    EXPECT((reported || result[0] == NP_OK) && result[1] == NP_OK);
+    k_error_over(fd[0]);
+    EXPECT(np_reset(d[0], NP_READ) == NP_OK);
+    k_error(fd[0]);
+    EXPECT(np_wait(d[0], NP_READ) == NP_OK); /* meet it */
+    EXPECT(np_reset(d[0], NP_READ) == NP_NOT_POLLABLE);
+    finish();
+}
+
+static void pollable_with_room(void)
+{
+    k_writable(fd[0]);
+    EXPECT(np_reset(d[0], NP_READ) == NP_OK);
+    finish();
 }
 
 static void not_pollable(void)
@@ -546,6 +584,39 @@ static void ok_or_timeout_and_nothing_lost(void)
     finish();
 }
 
+static void sends_0_and_polls(void)
+{
+    np_token out[4];
+    int n;
+    k_send(fd[0]);
+    EXPECT(np_poll(p, 0, out, 4, &n) == NP_OK && n == 0);
+}
+
+/* One that has not parked yet may take the event, having seen no close before. */
+static void sends_0_polls_and_unblocks(void)
+{
+    bool parked = np_is_parked(d[0], NP_READ);
+    sends_0_and_polls();
+    np_unblock(d[0]);
+    flag[0] = parked; /* in one step with the last of np_unblock */
+}
+
+/* It was told of the byte before, but the close is older than its return. */
+static void waits_0_and_knows_of_the_end(void)
+{
+    waits_0();
+    EXPECT(!flag[0] || result[0] == NP_CLOSED);
+}
+
+static void ok_or_expired_and_nothing_lost(void)
+{
+    EXPECT(result[0] == NP_OK || result[0] == NP_TIMEOUT);
+    EXPECT(np_set_deadline(d[0], NP_NEVER, NP_READ) == NP_OK);
+    if (result[0] == NP_TIMEOUT)
+        EXPECT(ready_after_all(0));
+    finish();
+}
+
 static void resets_0(void)
 {
     int rc = np_reset(d[0], NP_READ);
@@ -566,6 +637,7 @@ static void one_with_equal_deadlines(void)
 {
     with(1);
     EXPECT(np_set_deadline(d[0], 100, NP_READ | NP_WRITE) == NP_OK);
+    EXPECT(p->heap.count == 1);
 }
 
 static void both_in_time(void)
@@ -703,6 +775,44 @@ static void replaced(void)
     finish();
 }
 
+static void two_with_peer(void)
+{
+    with(2);
+    peer = k_user_dup(fd[0]);
+}
+
+static np_desc *open_again(void)
+{
+    np_desc *fresh = NULL;
+    EXPECT(np_open(p, fd[0], &fresh) == NP_OK);
+    return fresh;
+}
+
+/* The number is another file's for a while, and its descriptor is closed only then. */
+static void redirects_0_and_waits(void)
+{
+    k_user_dup2(fd[1], fd[0]);
+    np_close(d[0]);
+    np_desc_unref(d[0]);
+    k_user_dup2(peer, fd[0]);
+    d[0] = open_again();
+    end_with(np_wait(d[0], NP_READ));
+}
+
+/* The same, and each file is opened under it; each makes way for the next. */
+static void redirects_0_and_opens(void)
+{
+    np_desc *first = d[0], *unused = NULL;
+    k_user_dup2(fd[1], fd[0]);
+    d[2] = open_again();
+    k_user_dup2(peer, fd[0]);
+    d[0] = open_again();
+    EXPECT(np_desc_closed(first) && np_desc_closed(d[2]) && !np_desc_closed(d[0]));
+    np_desc_unref(first);
+    EXPECT(np_open(p, fd[0], &unused) == -EEXIST);
+    end_with(np_wait(d[0], NP_READ));
+}
+
 static void one_armed_with_deadline(void)
 {
     one_armed();
@@ -733,6 +843,28 @@ static void dropped(void)
     take(out, np_take_ready(p, out, 4));
     EXPECT(tokens_out[0] == 1);
     EXPECT(np_load(&p->refs) == (d[1] ? 2u : 1u)); /* the slot went back */
+    finish();
+}
+
+static void one_with_two_tokens(void)
+{
+    one_with_peer();
+    EXPECT(np_park(d[0], NP_WRITE, 1, 0) == NP_PARKED);
+}
+
+/* One at a time. */
+static void takes_two(void)
+{
+    np_token out[1];
+    for (int i = 0; i < 2; i++)
+        take(out, np_take_ready(p, out, 1));
+}
+
+static void both_dropped(void)
+{
+    takes_two();
+    EXPECT(tokens_out[0] == 1 && tokens_out[1] == 1);
+    EXPECT(np_load(&p->refs) == 1); /* the slot went back */
     finish();
 }
 
@@ -1058,6 +1190,18 @@ static void parks_and_takes_unless_busy(void)
         k_send(fd[0]);
 }
 
+/* A deadline queues the token, and is taken back; the thread parks where the token was. */
+static void waits_while_its_token_is_queued(void)
+{
+    np_token out[4];
+    int n;
+    EXPECT(np_park(d[0], NP_READ, 77, 0) == NP_PARKED);
+    np_set_deadline(d[0], 0, NP_READ);
+    np_set_deadline(d[0], NP_NEVER, NP_READ);
+    end_with(np_wait(d[0], NP_READ));
+    EXPECT(np_poll(p, 0, out, 4, &n) == NP_OK && n == 1 && out[0] == 77);
+}
+
 static void polls_0(void)
 {
     np_token out[4];
@@ -1111,6 +1255,49 @@ static void polls_long(void)
     }
     ended[ex_self] = ex_clock();
     np_wake(p); /* the other goes too */
+}
+
+static void polls_50(void)
+{
+    np_token out[4];
+    int n;
+    EXPECT(np_poll(p, 50, out, 4, &n) == NP_OK);
+    take(out, n);
+    if (n > 0)
+        np_wake(p);
+}
+
+static void polls_until_it_is_out(void)
+{
+    np_token out[4];
+    int n;
+    while (tokens_out[0] == 0) {
+        EXPECT(np_poll(p, -1, out, 4, &n) == NP_OK);
+        take(out, n);
+    }
+    np_wake(p);
+}
+
+static void token_expired(void)
+{
+    EXPECT(tokens_out[0] == 1);
+    EXPECT(ex_clock() >= start + 100 && ex_clock() < start + FAR);
+    EXPECT(np_resume(d[0], NP_READ, 0) == NP_TIMEOUT);
+    finish();
+}
+
+static void polls_to_the_end_of_the_clock(void)
+{
+    np_token out[4];
+    int n;
+    end_with(np_poll(p, NP_NEVER - 1, out, 4, &n));
+    EXPECT(flag[0]);
+}
+
+static void sets_and_wakes(void)
+{
+    ex_set(&flag[0]);
+    np_wake(p);
 }
 
 static void token_in_time(void)
@@ -1274,6 +1461,33 @@ static void outer_done(void)
     finish();
 }
 
+static void nested_with_peer(void)
+{
+    with(1);
+    peer = k_user_dup(fd[0]);
+    EXPECT(np_poller_fileno(p, &outer_fd) == NP_OK);
+    park_0();
+}
+
+/* Its file has lost the number, and lives on. */
+static void closes_0_too_late(void)
+{
+    k_user_close(fd[0]);
+    np_close(d[0]);
+}
+
+static void outer_loop_at_rest(void)
+{
+    np_token out[1];
+    int n;
+    EXPECT(tokens_out[0] == 1);
+    k_send(peer);
+    for (int i = 0; i < 2; i++) /* there may be an event of it, once */
+        EXPECT(np_poll(p, 0, out, 1, &n) == NP_OK && n == 0);
+    EXPECT(!k_is_readable((int)outer_fd));
+    finish();
+}
+
 static void outer_loop_then_frees_2(void)
 {
     outer_loop();
@@ -1309,6 +1523,14 @@ static void forks_nested(void)
     fork_child();
     EXPECT(np_poller_fileno(p, &outer_fd) == NP_OK); /* renews */
     np_unblock(d[0]);
+    outer_loop();
+}
+
+static void forks_nested_and_reads(void)
+{
+    fork_child();
+    EXPECT(np_poller_fileno(p, &outer_fd) == NP_OK); /* renews */
+    k_send(fd[0]);
     outer_loop();
 }
 
@@ -1402,6 +1624,43 @@ static void polls_in_the_child(void)
     polls_once();
 }
 
+/* For the second time. */
+static void one_parked_to_write(void)
+{
+    np_token token;
+
+    with(1);
+    EXPECT(np_park(d[0], NP_WRITE, 0, 0) == NP_PARKED);
+    EXPECT(np_cancel(d[0], NP_WRITE, &token) == 1);
+    EXPECT(np_park(d[0], NP_WRITE, 0, 0) == NP_PARKED);
+}
+
+static void forks_and_takes_token_0(void)
+{
+    np_stats stats;
+
+    fork_child();
+    np_poller_stats(p, &stats);
+    EXPECT(stats.parked_readers == 0 && stats.parked_writers == 1);
+    k_writable(fd[0]);
+    poll_until_out(0, 1);
+    EXPECT(np_resume(d[0], NP_WRITE, 0) == NP_OK);
+}
+
+/* And the first child has not used its poller. */
+static void forks_twice_and_takes_token_0(void)
+{
+    fork_child();
+    forks_and_takes_token_0();
+}
+
+static void closes_the_poller_and_forks(void)
+{
+    np_poller_close(p);
+    fork_child();
+    end_with(np_wait(d[0], NP_READ));
+}
+
 static void two_with_room(void)
 {
     with(2);
@@ -1427,6 +1686,14 @@ static void forks_and_closes(void)
     end_with(np_wait(d[0], NP_READ));
 }
 
+/* Whoever was inside will not come out here, and release the kernel object. */
+static void child_of_a_closed_poller(void)
+{
+    EXPECT(result[1] == NP_CLOSED && !p->kernel);
+    ex_expect_leak();
+    finish();
+}
+
 static void child_closed(void)
 {
     EXPECT(result[1] == NP_CLOSED);
@@ -1437,6 +1704,84 @@ static void child_closed(void)
 static void makes_room(void)
 {
     k_writable(fd[0]);
+}
+
+/* --- calls that meet a side in whatever state ---------------------------------------------------
+ */
+
+/* Of a waiter that is none of theirs. */
+static void asks_everything_of_0(void)
+{
+    np_token token;
+    EXPECT(np_cancel(d[0], NP_READ, &token) == 0);
+    int rc = np_resume(d[0], NP_READ, 0);
+    EXPECT(rc == NP_AGAIN || rc == NP_TIMEOUT);
+    rc = np_reset(d[0], NP_READ);
+    EXPECT(rc == NP_OK || rc == NP_TIMEOUT);
+}
+
+/* The first half of a wait, and what others may do before the second. */
+static void takes_0_slowly(void)
+{
+    np_side *s = np_side_of(d[0], NP_READ);
+    np_token out[2];
+    int n;
+    EXPECT(np_block_begin(d[0], s, 0) == NP_PARKED);
+    EXPECT(np_set_deadline(d[0], 0, NP_READ) == NP_OK);
+    asks_everything_of_0();
+    k_send(fd[0]);
+    EXPECT(np_poll(p, 0, out, 2, &n) == NP_OK && n == 0);
+    asks_everything_of_0();
+    np_block_abort(s);
+    EXPECT(np_set_deadline(d[0], NP_NEVER, NP_READ) == NP_OK);
+    end_with(np_wait(d[0], NP_READ)); /* the event that came meanwhile */
+}
+
+/* No edge is sure to be left, but a wait ends as it should. */
+static void ends_and_is_usable(void)
+{
+    EXPECT(result[0] == NP_OK || result[0] == NP_TIMEOUT);
+    EXPECT(!np_is_parked(d[0], NP_READ));
+    EXPECT(np_set_deadline(d[0], NP_NEVER, NP_READ) == NP_OK);
+    k_send(fd[0]);
+    EXPECT(np_wait(d[0], NP_READ) == NP_OK);
+    finish();
+}
+
+static void forks_and_reads_0(void)
+{
+    fork_child();
+    EXPECT(!np_is_parked(d[0], NP_READ));
+    EXPECT(np_set_deadline(d[0], NP_NEVER, NP_READ) == NP_OK);
+    k_send(fd[0]);
+    end_with(read_byte(0));
+}
+
+static void child_read(void)
+{
+    EXPECT(result[3] == NP_OK);
+    ex_expect_leak(); /* of a thread that was inside poll(2) */
+    finish();
+}
+
+/* A token that is in the queue, and given up more than once. */
+static void drops_token_0(void)
+{
+    np_token token, out[2];
+    EXPECT(np_set_deadline(d[0], 0, NP_READ) == NP_OK);
+    for (int i = 0; i < 2; i++) {
+        EXPECT(np_cancel(d[0], NP_READ, &token) == 0);
+        EXPECT(np_resume(d[0], NP_READ, 0) == NP_TIMEOUT);
+    }
+    EXPECT(np_take_ready(p, out, 2) == 1 && out[0] == 0);
+    EXPECT(np_take_ready(p, out, 2) == 0);
+}
+
+static void token_dropped(void)
+{
+    EXPECT(np_set_deadline(d[0], NP_NEVER, NP_READ) == NP_OK);
+    EXPECT(!ready_after_all(0));
+    finish();
 }
 
 /* --- all of them -------------------------------------------------------------------------------
@@ -1494,11 +1839,23 @@ const scenario scenarios[] = {
       WHO("peer", sends_0)},
      one_busy_at_most,
      0},
+    {"a_thread_parks_while_a_token_is_queued",
+     "the token comes out as it was",
+     one,
+     {WHO("thread", waits_while_its_token_is_queued), WHO("peer", sends_0)},
+     first_ok,
+     0},
     {"unblock_ends_a_wait",
      "and every later one",
      one,
      {WHO("reader", waits_0), WHO("evicter", unblocks_0)},
      first_closed,
+     0},
+    {"a_thread_that_was_ready_is_closed",
+     "if it has not run before",
+     one,
+     {WHO("reader", waits_0_and_knows_of_the_end), WHO("evicter", sends_0_polls_and_unblocks)},
+     ok_or_closed,
      0},
     {"close_ends_a_wait",
      "twice at once",
@@ -1539,9 +1896,27 @@ const scenario scenarios[] = {
      0},
     {"an_error_event_is_for_readers",
      "the writer goes on to its write",
-     one,
+     one_pipe,
      {WHO("reader", waits_0), WHO("writer", waits_to_write_0), WHO("peer", error_0)},
      not_pollable,
+     ERROR_EVENTS},
+    {"an_error_of_a_socket_is_met_by_both",
+     "its reads report it, and go on afterwards",
+     one,
+     {WHO("reader", waits_0), WHO("writer", waits_to_write_0), WHO("peer", error_0)},
+     pollable,
+     ERROR_EVENTS},
+    {"an_error_that_is_over",
+     "whether an event tells its end or not",
+     one_pipe,
+     {WHO("reader", waits_0), WHO("writer", waits_to_write_0), WHO("peer", error_0)},
+     pollable_again,
+     ERROR_EVENTS},
+    {"an_error_beside_room_to_write",
+     "is no error alone, whatever was asked for",
+     one_pipe,
+     {WHO("reader", waits_0), WHO("writer", waits_to_write_0), WHO("peer", error_0)},
+     pollable_with_room,
      ERROR_EVENTS},
     {"a_hangup_is_for_both",
      "no further event may come",
@@ -1623,6 +1998,12 @@ const scenario scenarios[] = {
      {WHO("reader", waits_0), WHO("peer", sends_0), WHO("clock", advances_100)},
      ok_or_timeout_and_nothing_lost,
      0},
+    {"a_deadline_and_an_event_as_a_waiter_parks",
+     "in either order, and the event is not lost",
+     one,
+     {WHO("reader", waits_0), WHO("mover", deadline_now), WHO("poll", sends_0_and_polls)},
+     ok_or_expired_and_nothing_lost,
+     0},
     {"a_passed_deadline_replaced_by_now",
      "has passed all the while",
      one_with_a_passed_deadline,
@@ -1661,6 +2042,18 @@ const scenario scenarios[] = {
      token_in_time,
      0},
 
+    {"a_poll_to_the_end_of_the_clock",
+     "does not come back before",
+     one,
+     {WHO("poll", polls_to_the_end_of_the_clock), WHO("waker", sets_and_wakes)},
+     first_ok,
+     0},
+    {"a_deadline_is_covered_by_a_poll_that_leaves_first",
+     "the one that stays wakes for it",
+     one_parked_far,
+     {WHO("poll", polls_until_it_is_out), WHO("other", polls_50), WHO("mover", deadline_100)},
+     token_expired,
+     0},
     {"a_stale_event_reaches_nobody",
      "the slot has another owner",
      one_armed,
@@ -1686,6 +2079,18 @@ const scenario scenarios[] = {
      {WHO("driver", polls_once), WHO("replacer", replaces)},
      replaced,
      0},
+    {"a_number_that_comes_back",
+     "a registration that outlived it is not in the way",
+     two_with_peer,
+     {WHO("user", redirects_0_and_waits), WHO("peer", peer_sends)},
+     first_ok,
+     FILE_LIVES_ON},
+    {"a_number_that_is_opened_each_time",
+     "the descriptor that is there is told from registrations that nobody has",
+     two_with_peer,
+     {WHO("user", redirects_0_and_opens), WHO("peer", peer_sends)},
+     first_ok,
+     FILE_LIVES_ON},
     {"a_stale_deadline_fires_on_nobody",
      "the slot has another owner",
      one_armed_with_deadline,
@@ -1716,6 +2121,12 @@ const scenario scenarios[] = {
      one_with_peer,
      {WHO("driver", polls_once_and_wakes), WHO("dropper", drops_and_opens)},
      dropped,
+     0},
+    {"the_last_handle_goes_with_two_tokens_queued",
+     "the slot waits until both are out",
+     one_with_two_tokens,
+     {WHO("scheduler", takes_two), WHO("dropper", drops_0)},
+     both_dropped,
      0},
 
     {"a_token_comes_out_once",
@@ -1824,6 +2235,13 @@ const scenario scenarios[] = {
      {WHO("sleeper", polls_once), WHO("other", polls_0), WHO("waker", wakes)},
      first_ok,
      0},
+    {"a_poll_of_no_time_beside_a_new_waiter",
+     "the driver gets to know what was armed, though the poll has drained its wake",
+     two,
+     {WHO("waiter", waits_0_then_frees_1), WHO("driver", waits_1), WHO("other", polls_0),
+      WHO("peer", sends_0)},
+     two_ok,
+     0},
     {"a_wake_is_not_a_threads",
      "the poll returns, the thread waits on",
      one,
@@ -1925,10 +2343,22 @@ const scenario scenarios[] = {
      {WHO("outer", outer_loop_then_frees_2), WHO("thread", reads_2), WHO("peer", sends_0)},
      outer_done,
      NESTS},
+    {"an_outer_loop_comes_to_rest",
+     "whatever has become of a file that was armed",
+     nested_with_peer,
+     {WHO("outer", outer_loop), WHO("closer", closes_0_too_late)},
+     outer_loop_at_rest,
+     NESTS | FILE_LIVES_ON},
     {"a_nested_child_goes_on",
      "fileno() is one of its own",
      nested,
      {WHO("forker", forks_nested), WHO("waker", wakes)},
+     outer_done,
+     NESTS | FORKS},
+    {"a_nested_child_has_its_events",
+     "which its own kernel object reports",
+     nested,
+     {WHO("forker", forks_nested_and_reads)},
      outer_done,
      NESTS | FORKS},
     {"a_nested_child_has_its_deadlines",
@@ -1937,6 +2367,50 @@ const scenario scenarios[] = {
      {WHO("forker", forks_nested_and_times_out)},
      outer_done_after_all,
      NESTS | FORKS},
+    {"calls_beside_a_waiter_that_parks",
+     "do it no harm, whatever has come meanwhile",
+     one,
+     {WHO("reader", waits_0), WHO("mover", deadline_now), WHO("poll", sends_0_and_polls),
+      WHO("asker", asks_everything_of_0)},
+     ends_and_is_usable,
+     0},
+    {"calls_before_a_waiter_parks",
+     "do it no harm, and an event after them is remembered",
+     one,
+     {WHO("reader", takes_0_slowly)},
+     first_ok,
+     0},
+    {"a_fork_beside_a_waiter_that_parks",
+     "leaves the side free, whatever has come meanwhile",
+     one,
+     {WHO("reader", waits_0), WHO("mover", deadline_now), WHO("poll", sends_0_and_polls),
+      WHO("forker", forks_and_reads_0)},
+     child_read,
+     FORKS},
+    {"a_token_that_is_given_up_twice",
+     "comes out once",
+     one_parked,
+     {WHO("scheduler", drops_token_0)},
+     token_dropped,
+     0},
+    {"a_child_has_the_tokens_of_writers_too",
+     "and its poller reports the room",
+     one_parked_to_write,
+     {WHO("forker", forks_and_takes_token_0), WHO("waker", wakes)},
+     finish,
+     FORKS},
+    {"a_grandchild_has_the_tokens_of_writers_too",
+     "whose parent did nothing",
+     one_parked_to_write,
+     {WHO("forker", forks_twice_and_takes_token_0)},
+     finish,
+     FORKS},
+    {"a_child_of_a_closed_poller",
+     "releases what a thread that is gone was inside of",
+     one,
+     {WHO("first", waits_0), WHO("forker", closes_the_poller_and_forks)},
+     child_of_a_closed_poller,
+     FORKS},
     {"wakes_reach_a_childs_threads",
      "though one was under way at the fork",
      one_woken,

@@ -1,7 +1,9 @@
 /* What lies below the core, as operations of the explorer. */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "explore.h"
 #include "netpoll.h"
@@ -14,11 +16,24 @@ const char ex_clock_object, ex_kernel_object;
 /* Nothing that was freed is used again within an execution, so that whoever still looks there is
  * found out. */
 enum { ARENA = 1 << 20, GRAIN = 16 };
-static char arena[ARENA] __attribute__((aligned(4096)));
+static char *arena;
 static unsigned char state[ARENA / GRAIN]; /* 0: never given out, 1: in use, 2: freed */
 static size_t used;
 static int allocations;
 static bool leak_expected;
+
+/* Always in the same place: locks are chosen by addresses, and a schedule that is replayed must
+ * meet in the same ones. */
+void sim_start(void)
+{
+    void *place = (void *)(uintptr_t)UINT64_C(0x300000000000);
+    arena = mmap(place, ARENA, PROT_READ | PROT_WRITE,
+                 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+    if (arena == MAP_FAILED) {
+        perror("explorer: memory for the core");
+        exit(2);
+    }
+}
 
 void *sim_calloc(size_t n, size_t size)
 {
@@ -106,6 +121,16 @@ void sim_fence(void)
     a->buffered = 0;
 }
 
+/* NULL: the actor has stored nothing weakly there. */
+static const int64_t *delayed_by_self(const void *at)
+{
+    actor *self = ex_self < 0 ? NULL : &ex_actors[ex_self];
+    for (int i = self ? self->buffered - 1 : -1; i >= 0; i--)
+        if (self->buffer[i].at == at)
+            return &self->buffer[i].value;
+    return NULL;
+}
+
 /* A load may run ahead of what its actor stored weakly, but sees it.  NULL: it stored nothing
  * there. */
 static const int64_t *stored_by_self(const void *at)
@@ -113,10 +138,7 @@ static const int64_t *stored_by_self(const void *at)
     actor *self = ex_self < 0 ? NULL : &ex_actors[ex_self];
     if (self && self->buffered > 0 && ex_choose(2) == 1)
         sim_fence();
-    for (int i = self ? self->buffered - 1 : -1; i >= 0; i--)
-        if (self->buffer[i].at == at)
-            return &self->buffer[i].value;
-    return NULL;
+    return delayed_by_self(at);
 }
 
 static bool delay(void *at, bool wide, int64_t value)
@@ -147,6 +169,13 @@ void ex_store(np_atomic32 *a, uint32_t v, const ex_site *site)
     sim_fence();
     a->value = v;
     ex_trace("%s: %u", site->text, v);
+}
+
+void ex_store_plain(uintptr_t *field, uintptr_t v, const ex_site *site)
+{
+    point(field, true, site);
+    *field = v;
+    ex_trace("%s: %llu", site->text, (unsigned long long)v);
 }
 
 void ex_store_weak(np_atomic32 *a, uint32_t v, const ex_site *site)
@@ -217,6 +246,21 @@ void ex_store64(np_atomic64 *a, int64_t v, const ex_site *site)
     ex_trace("%s: %lld", site->text, (long long)v);
 }
 
+/* What an assertion reads. */
+uint32_t ex_peek(const np_atomic32 *a)
+{
+    sim_check_address(a);
+    const int64_t *own = delayed_by_self(a);
+    return own ? (uint32_t)*own : a->value;
+}
+
+int64_t ex_peek64(const np_atomic64 *a)
+{
+    sim_check_address(a);
+    const int64_t *own = delayed_by_self(a);
+    return own ? *own : a->value;
+}
+
 /* --- locks ------------------------------------------------------------------------------------ */
 
 static bool is_free(void *m)
@@ -225,9 +269,14 @@ static bool is_free(void *m)
 }
 
 /* To acquire is no fence for what was stored before. */
+bool ex_holds(const np_mutex *m)
+{
+    return m->owner == ex_self + 2;
+}
+
 void ex_lock(np_mutex *m, const ex_site *site)
 {
-    if (ex_self >= 0 && m->owner == ex_self + 2)
+    if (ex_self >= 0 && ex_holds(m))
         ex_fail("%s: the lock is its own already", site->text);
     op next = {.object = m, .write = true, .enabled = is_free, .arg = m, .site = site};
     ex_point(&next);
@@ -241,7 +290,7 @@ void ex_unlock(np_mutex *m, const ex_site *site)
     op next = {.object = m, .write = true, .releases = true, .site = site};
     ex_point(&next);
     sim_check_address(m);
-    if (m->owner != ex_self + 2)
+    if (!ex_holds(m))
         ex_fail("%s: the lock is not its own", site->text);
     sim_fence();
     m->owner = 0;
@@ -250,7 +299,27 @@ void ex_unlock(np_mutex *m, const ex_site *site)
 
 /* --- threads ---------------------------------------------------------------------------------- */
 
-bool np_gets_signals(void)
+/* In setup: of whose thread what is done is. */
+static int acting;
+
+void ex_act_as(const char *name)
+{
+    acting = name ? 0 : EX_ACTORS;
+    while (name && strcmp(ex_actors[acting].name, name) != 0)
+        acting++;
+}
+
+int ex_thread(void)
+{
+    return ex_self >= 0 ? ex_self : acting;
+}
+
+uintptr_t np_thread_id(void)
+{
+    return (uintptr_t)ex_thread() + 1;
+}
+
+bool np_is_signal_thread(void)
 {
     return ex_self >= 0 && ex_actors[ex_self].has_handler;
 }
@@ -278,7 +347,7 @@ int64_t np_now(void)
 }
 
 /* What is made of it is told to people only, so nothing depends on when it is read. */
-int64_t np_now_roughly(void)
+int64_t np_now_coarse(void)
 {
     return now;
 }
@@ -375,7 +444,7 @@ void ex_signal_noted(const char *name)
 }
 
 /* The host looks for its handler's note. */
-bool ex_look_for_signals(void)
+bool ex_check_signals(void)
 {
     static const ex_site site = {"scenario", 0, "look for signals"};
     actor *self = &ex_actors[ex_self];
@@ -402,6 +471,7 @@ void sim_reset(void)
     used = 0;
     allocations = 0;
     leak_expected = false;
+    acting = EX_ACTORS;
     now = 1000;
 }
 

@@ -5,6 +5,7 @@
 
 #include <stddef.h>
 
+void sim_start(void);
 void *sim_malloc(size_t size);
 void *sim_calloc(size_t n, size_t size);
 void *sim_realloc(void *p, size_t size);

@@ -11,8 +11,8 @@ extern np_poller *p;
 extern np_desc *d[DESCS];
 extern int fd[DESCS], result[EX_ACTORS];
 
-/* By how much a timeout may be late.  A completion port has one fine timer; whoever finds it taken
- * sleeps by a clock of milliseconds. */
+/* By how much a timeout may be late.  A completion port has one high-resolution timer; a thread
+ * that finds it in use sleeps by a clock of milliseconds. */
 #define LATE (strcmp(ex_backend, "iocp") == 0 ? 1000000 : 0)
 
 void with(int n);      /* before: a poller with n descriptors */

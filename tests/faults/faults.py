@@ -16,7 +16,9 @@ from pathlib import Path
 ROOT = Path(__file__).absolute().parents[2]
 HERE = ROOT / "tests" / "faults"
 BUILD = ROOT / "build" / "faults"
-ELSEWHERE = ("backend_kqueue", "backend_iocp")
+
+sys.path.insert(0, str(ROOT / "csrc"))
+from sources import sources  # noqa: E402
 
 FAULTS = {
     "epoll_create1": (errno.EMFILE, errno.ENOMEM),
@@ -48,12 +50,8 @@ NOT_IN_PYTHON |= {("dup3", errno.EINTR), ("dup3", errno.EBUSY)}
 def compile_all() -> None:
     BUILD.mkdir(parents=True, exist_ok=True)
     cc = os.environ.get("CC", "cc")
-    core = [
-        str(path)
-        for path in sorted((ROOT / "csrc").glob("*.c"))
-        if path.stem not in ELSEWHERE and not path.stem.endswith("_win32")
-    ]
-    flags = ["-std=gnu11", "-O1", "-g", "-Wall", "-Wextra", f"-I{ROOT / 'csrc'}"]
+    core = map(str, sources())
+    flags = ["-std=gnu11", "-O1", "-g", "-Wall", "-Wextra", "-DNP_DEBUG", f"-I{ROOT / 'csrc'}"]
     for command in (
         [cc, *flags, "-shared", "-fPIC", "-o", "inject.so", str(HERE / "inject.c"), "-ldl"],
         [cc, *flags, "-o", "faults", str(HERE / "faults.c"), *core, "-pthread"],
@@ -82,7 +80,7 @@ def run(call: str, number: int) -> tuple[bool, list[int]]:
 def in_c() -> tuple[int, int]:
     """Faults injected, and kinds that failed."""
     total = bad = 0
-    names = " ".join(f"{name:>6} {'child':>6}" for name in ("epoll", "poll"))
+    names = " ".join(f"{name:>6} {'file':>6} {'child':>6}" for name in ("epoll", "poll"))
     print(f"{'in C':16} {'fails with':10} {names}  faults injected")
     for call, numbers in FAULTS.items():
         for number in numbers:

@@ -41,9 +41,9 @@ class Side:
 
     def __init__(self) -> None:
         self.ready = False  # a notification is remembered
-        self.news = False  # ... and it is what a token on its way will report
+        self.for_token = False  # ... and it is what a token on its way will report
         self.parked: int | None = None
-        self.claim = "none"  # or "queued", "dropped", "out"
+        self.delivery = "none"  # or "queued", "dropped", "out"
         self.deadline = "none"  # or "expired", "far"
 
 
@@ -67,7 +67,7 @@ class Model:
     def takes_notification(self, mode: int) -> bool:
         side = self.sides[mode]
         had = side.ready
-        side.ready = side.news = False
+        side.ready = side.for_token = False
         return had
 
     def can_do(self) -> set[int]:
@@ -101,10 +101,10 @@ class PollerMachine(RuleBasedStateMachine):
     def unpark(self, side: Side, *, ready: bool) -> None:
         if side.parked is not None:
             self.queue.append((side, side.parked))
-            side.parked, side.claim = None, "queued"
-            side.ready = side.news = ready
+            side.parked, side.delivery = None, "queued"
+            side.ready = side.for_token = ready
         elif ready and not side.ready:
-            side.ready, side.news = True, False
+            side.ready, side.for_token = True, False
 
     def deliver(self, model: Model) -> None:
         """What the kernel reports when it is asked."""
@@ -147,7 +147,7 @@ class PollerMachine(RuleBasedStateMachine):
         error = model.error(mode)
         self.expect(error, lambda: self.descs[i].reset(mode))
         side = model.sides[mode]
-        if error is None and not side.news:
+        if error is None and not side.for_token:
             side.ready = False
 
     @rule(i=SLOTS, mode=MODES)
@@ -162,19 +162,22 @@ class PollerMachine(RuleBasedStateMachine):
             assert desc.park(mode, token) is False
         elif side.parked is not None:
             self.expect(netpoll.BusyError, lambda: desc.park(mode, token))
-        elif side.claim in ("queued", "dropped"):
+        elif side.delivery in ("queued", "dropped"):
             self.expect(netpoll.BusyError, lambda: desc.park(mode, token))
             model.armed.add(mode)
         else:
             assert desc.park(mode, token) is True
             model.armed.add(mode)
-            side.parked, side.claim = token, "none"
+            side.parked, side.delivery = token, "none"
 
     @rule(i=SLOTS, mode=MODES)
     def resume(self, i: int, mode: int) -> None:
         model = self.models[i]
         side = model.sides[mode]
-        was_out, side.claim = side.claim == "out", "none" if side.claim == "out" else side.claim
+        was_out, side.delivery = (
+            side.delivery == "out",
+            "none" if side.delivery == "out" else side.delivery,
+        )
         if was_out and model.takes_notification(mode):
             error = netpoll.ClosedError if model.closing else None
             assert self.expect(error, lambda: self.descs[i].resume(mode)) in (True, None)
@@ -188,9 +191,9 @@ class PollerMachine(RuleBasedStateMachine):
         assert self.descs[i].cancel(mode) is (side.parked is not None)
         if side.parked is not None:
             side.parked = None
-        elif side.claim in ("out", "queued"):
-            side.claim = "none" if side.claim == "out" else "dropped"
-            side.news = False
+        elif side.delivery in ("out", "queued"):
+            side.delivery = "none" if side.delivery == "out" else "dropped"
+            side.for_token = False
 
     @rule()
     def poll(self) -> None:
@@ -198,7 +201,7 @@ class PollerMachine(RuleBasedStateMachine):
             self.deliver(model)
         expected = sorted(token for _, token in self.queue)
         for side, _ in self.queue:
-            side.claim = "out" if side.claim == "queued" else "none"
+            side.delivery = "out" if side.delivery == "queued" else "none"
         self.queue.clear()
         assert sorted(self.poller.poll(0)) == expected
 

@@ -17,7 +17,7 @@ pytest --share 1/2 "$@" | tee "$folder/first.log" || failed=$?
 wait $second || failed=$?
 cat "$folder/second.log"
 ((failed == 0)) && exit
-mapfile -t again < <(sed -nE 's/\r$//; s/^(FAILED|ERROR) ([^ ]+::[^ ]+).*/\2/p' "$folder"/{first,second}.log)
+mapfile -t again < <(sed -nE 's/\r$//; /^(FAILED|ERROR) [^ ]+::/{s/^[A-Z]+ //; s/ - .*//; p}' "$folder"/{first,second}.log)
 ((${#again[@]} > 0)) || exit "$failed" # it did not come to its end
 printf 'once more, by itself: %s\n' "${again[@]}"
 pytest "$@" "${again[@]}"

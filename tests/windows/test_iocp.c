@@ -560,7 +560,7 @@ static void open_and_close_without_polling_does_not_pile_up(void)
     close_pair(pair);
 }
 
-static void a_wake_up_survives_the_burial_of_orphans(void)
+static void a_wake_up_survives_the_reaping_of_orphans(void)
 {
     SOCKET pair[2];
     np_token token;
@@ -660,14 +660,14 @@ static void its_own_handles_are_known(void)
 
 /* Ctrl-C: the thread that waits comes back to let its host look.  (Called directly: a test has no
  * console of its own.) */
-void np_park_interrupt(void);
+void np_futex_interrupt(void);
 void np_iocp_interrupt(void);
 
 static void interrupt(void *unused)
 {
     (void)unused;
     np_iocp_interrupt();
-    np_park_interrupt();
+    np_futex_interrupt();
 }
 
 static void ctrl_c_ends_a_wait_and_loses_nothing(void)
@@ -710,7 +710,7 @@ int main(void)
     RUN(the_same_socket_twice_is_refused_as_often_as_it_is_tried);
     RUN(a_socket_closed_behind_our_back_makes_room_for_the_next);
     RUN(open_and_close_without_polling_does_not_pile_up);
-    RUN(a_wake_up_survives_the_burial_of_orphans);
+    RUN(a_wake_up_survives_the_reaping_of_orphans);
     RUN(a_reset_connection_is_ready_both_ways);
     RUN(a_refused_connection_is_ready_both_ways);
     RUN(deadlines_are_never_early_and_finer_than_the_tick);

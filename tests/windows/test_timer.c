@@ -14,7 +14,7 @@
 
 #include "../c/check.h"
 #include "netpoll.h"
-#include "ntapi_win32.h"
+#include "win32/ntapi_win32.h"
 
 enum { PACKETS = 32 };
 static const int64_t US = 1000, MS = 1000000, SECOND = 1000000000;
@@ -25,11 +25,11 @@ typedef struct packet {
     HANDLE event; /* nobody waits for it: its number is the packet's */
     HANDLE timer, port, wait;
     void *key;
-    volatile LONG gone_off;
+    volatile LONG timer_expired;
 } packet;
 
 static packet packets[PACKETS];
-static volatile LONG packets_made, started, gone_off, refused;
+static volatile LONG packets_made, started, timer_expired, refused;
 
 static NTSTATUS NTAPI create_packet(HANDLE *out, ACCESS_MASK access, OBJECT_ATTRIBUTES *attributes)
 {
@@ -54,8 +54,8 @@ static void CALLBACK deliver(void *context, BOOLEAN timed_out)
 {
     packet *p = context;
     (void)timed_out;
-    InterlockedExchange(&p->gone_off, 1);
-    InterlockedIncrement(&gone_off);
+    InterlockedExchange(&p->timer_expired, 1);
+    InterlockedIncrement(&timer_expired);
     PostQueuedCompletionStatus(p->port, 0, (ULONG_PTR)p->key, NULL);
 }
 
@@ -72,12 +72,11 @@ static NTSTATUS NTAPI associate_packet(HANDLE handle, HANDLE port, HANDLE target
     CHECK(!p->wait); /* one thing at a time: the backend takes it back first */
     p->port = port;
     p->key = key;
-    p->gone_off = 0;
+    p->timer_expired = 0;
     /* A handle of its own: the backend may close the timer under the thread pool. */
     CHECK(DuplicateHandle(self, target, self, &p->timer, 0, FALSE, DUPLICATE_SAME_ACCESS));
     InterlockedIncrement(&started);
-    return RegisterWaitForSingleObject(&p->wait, p->timer, deliver, p, INFINITE,
-                                       WT_EXECUTEONLYONCE)
+    return RegisterWaitForSingleObject(&p->wait, p->timer, deliver, p, INFINITE, WT_EXECUTEONLYONCE)
                ? 0
                : (NTSTATUS)0xC0000001; /* STATUS_UNSUCCESSFUL */
 }
@@ -93,7 +92,7 @@ static NTSTATUS NTAPI cancel_packet(HANDLE handle, BOOLEAN also_if_queued)
     UnregisterWaitEx(p->wait, INVALID_HANDLE_VALUE);
     CloseHandle(p->timer);
     p->wait = NULL;
-    return p->gone_off ? (NTSTATUS)0xC0000120 : 0;
+    return p->timer_expired ? (NTSTATUS)0xC0000120 : 0;
 }
 
 /* The table is filled at the first use of it, and read-only by convention alone. */
@@ -150,8 +149,8 @@ static void it_is_said_to_be_in_use(void)
 /* From below the millisecond to beyond the two ticks that are left to the timer. */
 static void deadlines_of_every_length_expire_and_none_early(void)
 {
-    static const int64_t lengths[] = {1,       50 * US, 300 * US, 999 * US, 1 * MS,
-                                      2500 * US, 9 * MS,  40 * MS,  64 * MS,  65 * MS, 90 * MS};
+    static const int64_t lengths[] = {1,      50 * US, 300 * US, 999 * US, 1 * MS, 2500 * US,
+                                      9 * MS, 40 * MS, 64 * MS,  65 * MS,  90 * MS};
     np_poller *p = new_poller();
     SOCKET s;
     np_desc *d = silent(p, &s);
@@ -271,8 +270,8 @@ int main(void)
     RUN(a_wake_up_leaves_the_timer_behind_and_it_harms_nobody);
     RUN(a_poller_closes_under_its_timer);
     if (standing_in()) {
-        printf("    %ld started, %ld gone off, %ld refused\n", started, gone_off, refused);
-        CHECK(gone_off > 0 && gone_off < started && refused > 0);
+        printf("    %ld started, %ld gone off, %ld refused\n", started, timer_expired, refused);
+        CHECK(timer_expired > 0 && timer_expired < started && refused > 0);
     }
     DONE();
 }

@@ -6,8 +6,7 @@ Each module needs its library, and nothing else of this package needs any of the
 * `selectors`: a `selectors.BaseSelector` on a `Poller`, for asyncio, socketserver and the like;
 * `level`: waiting by level, for code that does not read until it would block;
 * `psycopg`, `psycopg2`, `redis`, `urllib3` (and requests): drivers that wait on netpoll;
-* `queue`: where greenlets wait for a free connection of theirs.
+* `gunicorn`, `socketserver`: servers with a greenlet for each connection.
 
-The loops are written on the public API alone.  Locks that greenlets wait for are not public:
-`queue` and `psycopg` have them from the package.
+The loops are written on the public API alone.
 """

@@ -19,7 +19,7 @@ from collections.abc import Callable
 from functools import partial
 
 from netpoll import PollDesc, Poller
-from netpoll.adapters._nest import FdWatch, LoopNest, Wait, Watch, collect
+from netpoll.adapters._nest import FdWatch, LoopWatches, Wait, Watch, deliver_ready
 
 __all__ = ["wait"]
 
@@ -34,32 +34,50 @@ async def wait(desc: PollDesc, mode: int) -> None:
     :raises ClosedError, DeadlineExceeded, NotPollableError, BusyError: as `PollDesc.wait`.
     """
     loop = asyncio.get_running_loop()
-    with _TaskWait(_nest_of(loop), desc, mode) as task:
-        task.future = loop.create_future()
-        while task.park():
-            await task.future
-            if task.resume():
-                break
-            task.future = loop.create_future()
+    task = _TaskWait(_watches_of(loop), desc, mode)
+    with task.inside, task:
+        try:
+            future = task.expect(loop)
+            while task.park():
+                await future
+                if task.resume():
+                    break
+                future = task.expect(loop)
+        finally:
+            if task.parked:
+                task.cancel()
 
 
 class _TaskWait(Wait):
-    nest: _LoopNest
-    future: asyncio.Future[None]
+    """What it has of its loop it refers to weakly, as the loop may find it again."""
 
-    def __init__(self, nest: _LoopNest, desc: PollDesc, mode: int) -> None:
-        super().__init__(nest, desc, mode)
-        self._task = asyncio.current_task()
+    watches: _LoopWatches
+    _future: weakref.ref[asyncio.Future[None]]
+
+    def __init__(self, watches: _LoopWatches, desc: PollDesc, mode: int) -> None:
+        super().__init__(watches, desc, mode)
+        task = asyncio.current_task()
+        assert task is not None, "it runs"
+        self._task = weakref.ref(task)
 
     def _who(self) -> object:
-        return self._task
+        return self._task()
+
+    def expect(self, loop: asyncio.AbstractEventLoop) -> asyncio.Future[None]:
+        """What ends when it is notified."""
+        future = loop.create_future()
+        self._future = weakref.ref(future)
+        return future
 
     def _abandoned(self) -> bool:
-        loop = self.nest.loop()
+        loop = self.watches.loop()
         return loop is None or loop.is_closed()
 
-    def _notify(self) -> None:
-        loop, future = self.future.get_loop(), self.future
+    def notify(self) -> None:
+        future = self._future()
+        if future is None:  # it has left
+            return
+        loop = future.get_loop()
         if asyncio._get_running_loop() is loop:
             _finish(future)
         else:
@@ -80,7 +98,7 @@ def _call_soon_threadsafe(loop: asyncio.AbstractEventLoop, call: Callable[[], ob
             raise
 
 
-class _LoopNest(LoopNest):
+class _LoopWatches(LoopWatches):
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__()
         self.loop = weakref.ref(loop)  # weakly, as this is filed under it
@@ -97,42 +115,45 @@ class _LoopNest(LoopNest):
 class _LoopWatch(FdWatch):
     """To begin and to end costs system calls, so it ends only if a turn later it is still idle."""
 
-    def __init__(self, nest: _LoopNest, poller: Poller) -> None:
-        self._nest = nest
+    def __init__(self, watches: _LoopWatches, poller: Poller) -> None:
+        self._watches = watches
+        self._reads = False
         super().__init__(poller)
-        self._loop().add_reader(self.fd, self._readable)
 
     def _loop(self) -> asyncio.AbstractEventLoop:
-        loop = self._nest.loop()
+        loop = self._watches.loop()
         assert loop is not None, "it runs"
         return loop
 
     def busy(self) -> None:
-        pass
+        if not self._reads:
+            self._loop().add_reader(self.fd, self._readable)
+            self._reads = True
 
     def idle(self) -> None:
-        loop = self._nest.loop()
+        loop = self._watches.loop()
         if loop is None or loop.is_closed():  # and the collector ends the task
-            self._nest.forget(self)
+            self._watches.forget(self)
             self.release()
         else:
             loop.call_soon(self._end_if_idle)
 
     def _end_if_idle(self) -> None:
-        if not self.waits:
+        if not self.is_needed():
             self._end()
 
     def _end(self) -> None:
         if self.fd >= 0:
+            self._reads = False  # first: if the rest is cut off, it is watched anew
             self._loop().remove_reader(self.fd)
-            self._nest.forget(self)
+            self._watches.forget(self)
             self.release()
 
     def _readable(self) -> None:
-        collect(self.poller)
+        deliver_ready(self.poller)
 
     def wake(self) -> None:
-        loop = self._nest.loop()
+        loop = self._watches.loop()
         if loop is None:
             return
         if asyncio._get_running_loop() is loop:
@@ -142,16 +163,16 @@ class _LoopWatch(FdWatch):
 
     def _poller_closed(self) -> None:
         self._end()
-        collect(self.poller)
+        deliver_ready(self.poller)
 
 
-_nests: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _LoopNest] = (
+_watches_by_loop: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _LoopWatches] = (
     weakref.WeakKeyDictionary()
 )
 
 
-def _nest_of(loop: asyncio.AbstractEventLoop) -> _LoopNest:
-    nest = _nests.get(loop)
-    if nest is None:
-        nest = _nests[loop] = _LoopNest(loop)
-    return nest
+def _watches_of(loop: asyncio.AbstractEventLoop) -> _LoopWatches:
+    watches = _watches_by_loop.get(loop)
+    if watches is None:
+        watches = _watches_by_loop[loop] = _LoopWatches(loop)
+    return watches

@@ -25,7 +25,7 @@ from gevent import monkey
 from gevent.hub import Waiter
 
 from netpoll import PollDesc, Poller
-from netpoll.adapters._nest import FdWatch, LoopNest, ThreadWatch, Wait, Watch, collect
+from netpoll.adapters._nest import FdWatch, LoopWatches, ThreadWatch, Wait, Watch, deliver_ready
 
 __all__ = ["wait"]
 
@@ -40,13 +40,18 @@ def wait(desc: PollDesc, mode: int) -> None:
     :raises ClosedError, DeadlineExceeded, NotPollableError, BusyError: as `PollDesc.wait`.
     """
     hub = gevent.get_hub()
-    with _GreenletWait(_nest_of(hub), desc, mode) as greenlet:
-        greenlet.waiter = Waiter(hub)
-        while greenlet.park():
-            greenlet.waiter.get()
-            if greenlet.resume():
-                break
-            greenlet.waiter = Waiter(hub)
+    greenlet = _GreenletWait(_watches_of(hub), desc, mode)
+    greenlet.waiter = Waiter(hub)
+    with greenlet.inside, greenlet:
+        try:
+            while greenlet.park():
+                greenlet.waiter.get()
+                if greenlet.resume():
+                    break
+                greenlet.waiter = Waiter(hub)
+        finally:
+            if greenlet.parked:
+                greenlet.cancel()
 
 
 class _GreenletWait(Wait):
@@ -62,7 +67,7 @@ class _GreenletWait(Wait):
         # greenlet may learn late that a thread has ended; and its number may be another's by then.
         return hub.thread_ident not in sys._current_frames()
 
-    def _notify(self) -> None:
+    def notify(self) -> None:
         waiter = self.waiter
         if gevent.getcurrent() is waiter.hub:
             waiter.switch(None)
@@ -76,7 +81,7 @@ def _call_soon(hub: Any, call: Callable[[], object]) -> None:
         hub.loop.run_callback_threadsafe(call)
 
 
-class _HubNest(LoopNest):
+class _HubWatches(LoopWatches):
     def __init__(self, hub: Any) -> None:
         super().__init__()
         self.hub = weakref.ref(hub)  # weakly, as this is filed under it
@@ -98,19 +103,20 @@ class _HubWatch(FdWatch):
     waiting.
     """
 
-    def __init__(self, nest: _HubNest, poller: Poller) -> None:
-        self._nest = nest
+    def __init__(self, watches: _HubWatches, poller: Poller) -> None:
+        self._watches = watches
         super().__init__(poller)
         self._io: Any = gevent.get_hub().loop.io(self.fd, 1)
 
     def busy(self) -> None:
-        self._io.start(collect, self.poller)
+        if not self._io.active:
+            self._io.start(deliver_ready, self.poller)
 
     def idle(self) -> None:
         self._io.stop()
 
     def wake(self) -> None:
-        hub = self._nest.hub()
+        hub = self._watches.hub()
         if hub is None:
             return
         if threading.get_ident() == hub.thread_ident:
@@ -119,13 +125,13 @@ class _HubWatch(FdWatch):
             _call_soon(hub, self._poller_closed)
 
     def _poller_closed(self) -> None:
-        self._nest.forget(self)
-        hub = self._nest.hub()
+        self._watches.forget(self)
+        hub = self._watches.hub()
         if hub is not None and hub.loop is not None:  # a hub takes its watchers along
             self._io.stop()
             self._io.close()
         self.release()
-        collect(self.poller)
+        deliver_ready(self.poller)
 
 
 class _HubThreadWatch(ThreadWatch):
@@ -134,16 +140,18 @@ class _HubThreadWatch(ThreadWatch):
     It ends at once when idle: a hub must not be destroyed while something is to run in it soon.
     """
 
-    def __init__(self, nest: _HubNest, poller: Poller) -> None:
+    def __init__(self, watches: _HubWatches, poller: Poller) -> None:
         self._keeps: Any = gevent.get_hub().loop.async_()
-        super().__init__(nest, poller)
+        super().__init__(watches, poller)
 
     def _start_thread(self) -> None:
         """`threading` may be patched, and a greenlet that polls would stop the hub."""
         monkey.get_original("_thread", "start_new_thread")(self._drive, ())
 
     def busy(self) -> None:
-        self._keeps.start(int)
+        if not self._keeps.active:
+            self._keeps.start(int)
+        super().busy()
 
     def idle(self) -> None:
         self._end_if_idle()
@@ -155,11 +163,11 @@ class _HubThreadWatch(ThreadWatch):
             self._keeps.close()
 
 
-_nests: weakref.WeakKeyDictionary[Any, _HubNest] = weakref.WeakKeyDictionary()
+_watches_by_hub: weakref.WeakKeyDictionary[Any, _HubWatches] = weakref.WeakKeyDictionary()
 
 
-def _nest_of(hub: Any) -> _HubNest:
-    nest = _nests.get(hub)
-    if nest is None:
-        nest = _nests[hub] = _HubNest(hub)
-    return nest
+def _watches_of(hub: Any) -> _HubWatches:
+    watches = _watches_by_hub.get(hub)
+    if watches is None:
+        watches = _watches_by_hub[hub] = _HubWatches(hub)
+    return watches

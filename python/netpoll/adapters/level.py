@@ -1,6 +1,6 @@
 """Waiting by level, for code that does not read until it would block.
 
-`PollDesc.wait` reports news: after a wait, one has to read (or write) until it would block, or the
+`PollDesc.wait` reports edges: after a wait, one has to read (or write) until it would block, or the
 rest of the data may never be reported (rule 1).  libpq, most database drivers and everything
 written for `select` leave data behind and expect to be told of it again.  For them one looks
 before one waits:
@@ -13,28 +13,40 @@ before one waits:
         await wait(desc, READ)
 
 It differs from rule 1 in two ways: it costs a system call a wait, and what was remembered is
-dropped, so that a wait never ends for data that somebody has taken already.
+dropped, so that a wait never ends for data that was taken already.
 """
 
 from __future__ import annotations
 
 import contextlib
 import select
-import socket
 import sys
 import threading
 import time
 from collections.abc import Mapping
+from functools import partial
+from operator import methodcaller
+from socket import socketpair
+from typing import Any, cast
 
 from netpoll import READ, WRITE, BusyError, PollDesc, Poller, PollError
-from netpoll.adapters._nest import FdWatch, Nest, Wait, Watch, collect, has_descriptor
+from netpoll._engine import coop_yield
+from netpoll._whole import consume
+from netpoll.adapters._nest import (
+    FdWatch,
+    PollerWatches,
+    Wait,
+    Watch,
+    deliver_ready,
+    has_descriptor,
+)
 
 __all__ = ["LEVEL_TRIGGERED", "is_ready", "look", "wait_level"]
 
 #: The backends that look anew at each `park` and `wait`, and so need no look before.
 LEVEL_TRIGGERED = frozenset({"poll", "iocp"})
-#: The backends whose news may be old when it is told: it was true once since the last `park`.
-LATE = frozenset({"iocp"})
+#: The backends whose events may be stale: they were true once since the last `park`.
+STALE_EVENTS = frozenset({"iocp"})
 
 #: Seconds between two looks where a poller has no descriptor to sleep on.
 NAP = 0.001
@@ -52,7 +64,7 @@ def is_ready(desc: PollDesc, modes: int) -> int:
         raise ValueError(f"fd {desc.fd}: modes are READ, WRITE or both, not {modes!r}")
     for mode in (READ, WRITE):
         if modes & mode:
-            desc.reset(mode)  # first: what comes after the look is news
+            desc.reset(mode)  # first: what comes after the look is an edge
     return sum(ready for _, ready in look({desc.fd: modes}))
 
 
@@ -64,14 +76,15 @@ def wait_level(desc: PollDesc, modes: int) -> int:
     :raises ClosedError, DeadlineExceeded, NotPollableError, BusyError: as `PollDesc.wait`.
     :raises ValueError: modes are not READ, WRITE or both.
     """
+    coop_yield()
     while not (ready := is_ready(desc, modes)):
-        told = _wait_for_news(desc, modes)
-        if desc.poller.backend not in LATE:
+        told = _wait_for_edge(desc, modes)
+        if desc.poller.backend not in STALE_EVENTS:
             return told
     return ready
 
 
-def _wait_for_news(desc: PollDesc, modes: int) -> int:
+def _wait_for_edge(desc: PollDesc, modes: int) -> int:
     if modes in (READ, WRITE):
         desc.wait(modes)
         return modes
@@ -95,7 +108,7 @@ if sys.platform == "win32":
             some, rest = rest[:MOST], rest[MOST:]
             readers = [fd for fd, modes in some if modes & READ]
             writers = [fd for fd, modes in some if modes & WRITE]
-            # A connection that was refused is an exception there, and a writer's news.
+            # A connection that was refused is an exception there, and an event for writers.
             for mode, found in zip(
                 (READ, WRITE, WRITE), select.select(readers, writers, writers, 0), strict=True
             ):
@@ -105,7 +118,7 @@ if sys.platform == "win32":
 
 else:
     _EVENTS = (0, select.POLLIN, select.POLLOUT, select.POLLIN | select.POLLOUT)
-    # An error or a hang-up is news for both.
+    # An error or a hang-up is an event for both.
     _MODES = {
         events: (READ if events & ~select.POLLOUT else 0)
         | (WRITE if events & ~select.POLLIN else 0)
@@ -127,9 +140,13 @@ else:
 
 def _either_in_hub(desc: PollDesc) -> int:
     """Two greenlets wait, and the first to end ends the other."""
-    from netpoll import green
+    from greenlet import getcurrent
+
+    from netpoll.green import spawn
 
     outcomes: list[int | Exception] = []
+    pair: list[Any] = []
+    kill_both = partial(consume, map(methodcaller("kill"), pair))
 
     def wait_for(mode: int) -> None:
         try:
@@ -138,15 +155,17 @@ def _either_in_hub(desc: PollDesc) -> int:
         except (PollError, BusyError) as error:
             outcomes.append(error)
         finally:
-            pair[mode == READ].kill()
+            for one in pair:
+                if one is not getcurrent():
+                    one.kill()
 
-    pair = [green.spawn(wait_for, mode) for mode in (READ, WRITE)]
+    spawn_for = partial(cast(Any, spawn), wait_for)
     try:
+        pair.extend(map(spawn_for, (READ, WRITE)))
         for one in pair:
             one.join()
     finally:
-        for one in pair:
-            one.kill()
+        kill_both()
     ready = sum(mode for mode in outcomes if isinstance(mode, int))
     if not ready:
         raise next(error for error in outcomes if isinstance(error, Exception))
@@ -154,89 +173,92 @@ def _either_in_hub(desc: PollDesc) -> int:
 
 
 def _either_in_thread(desc: PollDesc) -> int:
-    with (
-        _ThreadNest() as nest,
-        _Half(nest, desc, READ) as reader,
-        _Half(nest, desc, WRITE) as writer,
-    ):
-        halves = (reader, writer)
-        while True:
-            for half in halves:
-                if not half.parked and not half.park():
-                    return half.mode
-            nest.sleep(desc.poller)
-            ready = sum(half.mode for half in halves if half.out and half.resume())
-            if ready:
-                return ready
+    with _ThreadWatches() as watches:
+        halves = reader, writer = _Half(watches, desc, READ), _Half(watches, desc, WRITE)
+        with reader.inside, writer.inside, reader, writer:
+            try:
+                while True:
+                    for half in halves:
+                        if not half.parked and not half.park():
+                            return half.mode
+                    watches.sleep(desc.poller)
+                    ready = sum(half.mode for half in halves if half.out and half.resume())
+                    if ready:
+                        return ready
+            finally:
+                if reader.parked:
+                    reader.cancel()
+                if writer.parked:
+                    writer.cancel()
 
 
-class _ThreadNest(Nest):
+class _ThreadWatches(PollerWatches):
     """A thread is the loop, which runs for one wait."""
 
     def __init__(self) -> None:
         super().__init__()
         self.thread = threading.current_thread()
-        self._bell, self._ringer = socket.socketpair()
-        self._bell.setblocking(False)
-        self._ringer.setblocking(False)
+        self._wake_reader, self._wake_writer = socketpair()
+        self._wake_reader.setblocking(False)
+        self._wake_writer.setblocking(False)
 
-    def __enter__(self) -> _ThreadNest:
+    def __enter__(self) -> _ThreadWatches:
         return self
 
     def __exit__(self, *error: object) -> None:
-        self._bell.close()
-        self._ringer.close()
+        self._wake_reader.close()
+        self._wake_writer.close()
 
-    def ring(self) -> None:
+    def wake(self) -> None:
         """From any thread: the sleeper has to look."""
-        with contextlib.suppress(OSError):  # rung often enough, or nobody is there any more
-            self._ringer.send(b"!")
+        with contextlib.suppress(OSError):  # woken often enough, or it has ended
+            self._wake_writer.send(b"!")
 
     def sleep(self, poller: Poller) -> None:
         """Until something may have become ready, which is then collected."""
-        if sys.platform == "win32" or not self._watches:
+        if sys.platform == "win32" or not self._by_poller:
             time.sleep(NAP)
         else:
             poll = select.poll()
-            for fd in (self._bell.fileno(), *self._descriptors()):
+            for fd in (self._wake_reader.fileno(), *self._descriptors()):
                 poll.register(fd, select.POLLIN)
             poll.poll()
         with contextlib.suppress(BlockingIOError):
-            self._bell.recv(4096)
-        collect(poller)
+            self._wake_reader.recv(4096)
+        deliver_ready(poller)
 
     def _descriptors(self) -> list[int]:
-        return [watch.fd for watch in self._watches.values() if isinstance(watch, FdWatch)]
+        return [watch.fd for watch in self._by_poller.values() if isinstance(watch, FdWatch)]
 
-    def enter(self, poller: Poller) -> None:
-        if poller in self._watches or has_descriptor(poller):  # else we nap
-            super().enter(poller)
+    def enter(self, wait: Wait) -> None:
+        if wait.poller in self._by_poller or has_descriptor(wait.poller):  # else we nap
+            super().enter(wait)
 
     def _watch(self, poller: Poller) -> Watch:
         return _ThreadWatch(self, poller)
 
 
 class _ThreadWatch(FdWatch):
-    def __init__(self, nest: _ThreadNest, poller: Poller) -> None:
-        self._nest = nest
+    def __init__(self, watches: _ThreadWatches, poller: Poller) -> None:
+        self._watches = watches
         super().__init__(poller)
 
     def wake(self) -> None:
-        self._nest.ring()
+        self._watches.wake()
 
     def busy(self) -> None:
         pass
 
     def idle(self) -> None:
-        self._nest.forget(self)
+        self._watches.forget(self)
         self.release()
 
 
 class _Half(Wait):
-    nest: _ThreadNest
+    watches: _ThreadWatches
 
     def _who(self) -> object:
-        return self.nest.thread
+        return self.watches.thread
 
-    def _notify(self) -> None:
-        self.nest.ring()
+    def notify(self) -> None:
+        self.watches.wake()

@@ -7,7 +7,7 @@
         conn.execute("SELECT pg_sleep(60)")          # DeadlineExceeded after two seconds
 
 The class also serves `psycopg_pool.ConnectionPool(connection_class=Connection)`.  In a thread with
-a hub of `netpoll.green` whoever waits for the server parks its greenlet, elsewhere its thread.
+a hub of `netpoll.green` a wait for the server parks the greenlet, elsewhere the thread.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from psycopg.waiting import Ready
 
 import netpoll
 from netpoll import ClosedError, DeadlineExceeded, PollDesc
-from netpoll._turn import Turn
+from netpoll._engine import RLock
 from netpoll.adapters.level import wait_level
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ class Connection(psycopg.Connection[Any]):
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
-        self.lock: Any = Turn()  # who queues for the connection parks, and blocks no hub
+        self.lock: Any = RLock()  # a wait for the connection parks, and blocks no hub
 
     @classmethod
     def connect(  # type: ignore[override]

@@ -7,8 +7,8 @@
     on_netpoll.set_deadline(conn, 2.0)                # an instant, for all that follows
     conn.cursor().execute("SELECT pg_sleep(60)")      # DeadlineExceeded after two seconds
 
-In a thread with a hub of `netpoll.green` whoever waits for the server parks its greenlet, elsewhere
-its thread.  A wait that is cut off closes the connection: psycopg2 sees to that.
+In a thread with a hub of `netpoll.green` a wait for the server parks the greenlet, elsewhere the
+thread.  A wait that is cut off closes the connection: psycopg2 sees to that.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ __all__ = ["install", "interrupt", "set_deadline", "uninstall", "wait"]
 @dataclass
 class _State:
     until: float | None = None  #: the deadline, on the monotonic clock
-    desc: PollDesc | None = None  #: while somebody waits
+    desc: PollDesc | None = None  #: during a wait
     interrupted: bool = False
 
 
@@ -58,12 +58,12 @@ def set_deadline(conn: Any, timeout: float | None) -> None:
     state.until = None if timeout is None else time.monotonic() + timeout
     desc = state.desc
     if desc is not None:
-        with suppress(ClosedError):  # who waited has just left
+        with suppress(ClosedError):  # the wait has just ended
             desc.set_deadline(timeout)
 
 
 def interrupt(conn: Any) -> None:
-    """End a query that somebody else waits for, and those to come, with ClosedError."""
+    """End a query that another waits for, and those to come, with ClosedError."""
     state = _states.setdefault(conn, _State())
     state.interrupted = True
     desc = state.desc

@@ -7,15 +7,15 @@
 On Windows it has not the limits of select, as it rests on I/O completion ports.
 
 How it works.  The interface is level-triggered: what is ready is reported at each `select`, until
-it is so no longer.  A poller tells news.  So whenever the selector sleeps, a token is parked for
-each mode that is wanted; and those that were reported last time are *hot*: the next `select` begins
-by looking at them, and at nobody else, with one poll(2).  Who is still ready is reported again, the
-others are cold from then on.  So the cost grows with what is reported, not with what is registered.
-Backends that look anew at each `park` need no poll(2): to park what is hot is enough.  Where news
-may be old (`level.LATE`) a look comes after it instead.
+it is so no longer.  A poller reports edges.  So whenever the selector sleeps, a token is parked for
+each mode that is wanted; and those that were reported last time are *suspect*: the next `select`
+begins by checking them, and no others, with one poll(2).  What is still ready is reported again,
+the rest is suspect no longer.  So the cost grows with what is reported, not with what is
+registered.  Backends that look anew at each `park` need no poll(2): to park what is suspect is
+enough.  Where an event may be stale (`level.STALE_EVENTS`) a look comes after it instead.
 
-A signal handler that raises in the midst of this may leave a token out and nobody to know it.  Then
-everything that is registered is hot, once.
+A signal handler that raises in the midst of this may leave a token out unnoticed.  Then everything
+that is registered is suspect, once.
 """
 
 from __future__ import annotations
@@ -23,10 +23,11 @@ from __future__ import annotations
 import selectors
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from netpoll import READ, WRITE, BusyError, ClosedError, NotPollableError, PollDesc, Poller
-from netpoll.adapters.level import LATE, LEVEL_TRIGGERED, look
+from netpoll.adapters.level import LEVEL_TRIGGERED, STALE_EVENTS, look
 
 if TYPE_CHECKING:
     from _typeshed import FileDescriptorLike
@@ -72,6 +73,10 @@ class _Entry:
                 pass
         return failed
 
+    def close(self) -> None:
+        self.drop(READ | WRITE)  # a token refers to us
+        self.desc.close()
+
     def drop(self, modes: int) -> None:
         for mode in _SPLIT[modes]:
             self.desc.cancel(mode)
@@ -89,11 +94,11 @@ class PollerSelector(selectors.BaseSelector):
 
     def __init__(self, backend: str | None = None) -> None:
         self._poller = Poller(backend)
-        self._looks = self._poller.backend not in LEVEL_TRIGGERED
-        self._doubts = self._poller.backend in LATE
+        self._rechecks = self._poller.backend not in LEVEL_TRIGGERED
+        self._confirms = self._poller.backend in STALE_EVENTS
         self._entries: dict[int, _Entry] = {}
         self._map: _Keys | None = _Keys(self)
-        self._hot: dict[_Entry, int] = {}  # modes that may be ready without any news
+        self._suspect: dict[_Entry, int] = {}  # modes that may be ready without an edge
         self._sleeping = False
         self._interrupted = False
 
@@ -115,10 +120,10 @@ class PollerSelector(selectors.BaseSelector):
         key = selectors.SelectorKey(fileobj, fd, events, data)
         entry = self._entries[fd] = _Entry(self._open(fd), key)
         # The kernel's first event tells what is ready.  If another thread sleeps in select, it may
-        # have come already, and nobody was there to hear of it.
+        # have come already, unheard.
         failed = entry.park(events)
         if self._sleeping or failed:
-            self._heat(entry, events)
+            self._mark_suspect(entry, events)
         return key
 
     def _open(self, fd: int) -> PollDesc:
@@ -133,10 +138,9 @@ class PollerSelector(selectors.BaseSelector):
         :raises KeyError: it is not registered.
         """
         entry = self._entry_of(fileobj)
+        entry.close()  # first: if the rest is cut off, it is done once more
+        self._suspect.pop(entry, None)
         del self._entries[entry.fd]
-        self._hot.pop(entry, None)
-        entry.drop(entry.parked)
-        entry.desc.close()
         return entry.key
 
     def modify(
@@ -154,7 +158,7 @@ class PollerSelector(selectors.BaseSelector):
         entry.drop(before & ~events)
         if events & ~before:
             entry.park(events & ~before)
-            self._heat(entry, events & ~before)
+            self._mark_suspect(entry, events & ~before)
         return entry.key
 
     def _entry_of(self, fileobj: FileDescriptorLike) -> _Entry:
@@ -163,8 +167,8 @@ class PollerSelector(selectors.BaseSelector):
         except KeyError:
             raise KeyError(f"{fileobj!r} is not registered") from None
 
-    def _heat(self, entry: _Entry, modes: int) -> None:
-        self._hot[entry] = self._hot.get(entry, 0) | modes
+    def _mark_suspect(self, entry: _Entry, modes: int) -> None:
+        self._suspect[entry] = self._suspect.get(entry, 0) | modes
         if self._sleeping:
             self._poller.wake()
 
@@ -180,7 +184,7 @@ class PollerSelector(selectors.BaseSelector):
             self._start_anew()
         self._interrupted = True
         found = self._select(timeout)
-        self._hot.update(found)
+        self._suspect.update(found)
         self._interrupted = False
         return [(entry.key, modes & entry.events) for entry, modes in found.items()]
 
@@ -188,35 +192,35 @@ class PollerSelector(selectors.BaseSelector):
         end = None if timeout is None else time.monotonic() + timeout
         left = timeout
         while True:
-            found = self._look_at_hot() if self._hot else {}
-            self._collect(found, 0 if found else left)
-            if self._doubts and found:
+            found = self._recheck_suspects() if self._suspect else {}
+            self._take_events(found, 0 if found else left)
+            if self._confirms and found:
                 found = self._confirm(found)
             if found or (end is not None and (left := end - time.monotonic()) <= 0):
                 return found
 
-    def _look_at_hot(self) -> dict[_Entry, int]:
-        """All is cold after this; what is ready is found."""
+    def _recheck_suspects(self) -> dict[_Entry, int]:
+        """Nothing is suspect after this; what is ready is found."""
         found: dict[_Entry, int] = {}
         looked_at: dict[int, int] = {}
-        hot = self._hot
-        while hot:
-            entry, modes = hot.popitem()
+        suspect = self._suspect
+        while suspect:
+            entry, modes = suspect.popitem()
             modes &= entry.events
             if modes & ~entry.parked and (failed := entry.park(modes)):
                 found[entry] = failed
             looked_at[entry.fd] = modes
-        if self._looks:
+        if self._rechecks:
             entries = self._entries
             for fd, ready in look(looked_at):
                 if (still := entries.get(fd)) is not None:
                     found[still] = found[still] | ready if still in found else ready
         return found
 
-    def _collect(self, found: dict[_Entry, int], timeout: float | None) -> None:
+    def _take_events(self, found: dict[_Entry, int], timeout: float | None) -> None:
         """What the poller tells."""
-        self._sleeping = True  # from here on those who heat wake us
-        tokens: list[tuple[_Entry, int]] = self._poller.poll(0 if self._hot else timeout)
+        self._sleeping = True  # from here on `_mark_suspect` wakes us
+        tokens: list[tuple[_Entry, int]] = self._poller.poll(0 if self._suspect else timeout)
         self._sleeping = False
         entries = self._entries
         while tokens:
@@ -228,27 +232,29 @@ class PollerSelector(selectors.BaseSelector):
 
     def _confirm(self, found: dict[_Entry, int]) -> dict[_Entry, int]:
         """Of what was told, what is still so; the rest is parked again."""
-        self._hot.update(found)
+        self._suspect.update(found)
         ready = dict(look({entry.fd: modes & entry.events for entry, modes in found.items()}))
         return {entry: ready[entry.fd] for entry in found if entry.fd in ready}
 
     def _start_anew(self) -> None:
-        """The last select was cut off: nobody knows what it had found."""
+        """The last select was cut off: what it had found is lost."""
         self._sleeping = False
         for entry in tuple(self._entries.values()):
             entry.drop(READ | WRITE)
-            self._hot[entry] = entry.events
+            self._suspect[entry] = entry.events
 
     # The rest.
 
     def close(self) -> None:
         """Close the poller and forget every file; idempotent.  The files stay open."""
         for entry in tuple(self._entries.values()):
-            entry.desc.close()
+            entry.close()
         self._entries.clear()
-        self._hot.clear()
+        self._suspect.clear()
         self._map = None
         self._poller.close()
+        with suppress(ClosedError):
+            self._poller.poll(0)  # the tokens that were about to come out, which refer to it
 
     def get_map(self) -> Mapping[FileDescriptorLike, selectors.SelectorKey]:
         """The keys by file, or by descriptor; None after `close`, as the interface has it."""

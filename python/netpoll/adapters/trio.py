@@ -19,7 +19,7 @@ from collections.abc import Callable
 import trio
 
 from netpoll import PollDesc, Poller
-from netpoll.adapters._nest import FdWatch, LoopNest, Wait, Watch, collect
+from netpoll.adapters._nest import FdWatch, LoopWatches, Wait, Watch, deliver_ready
 
 __all__ = ["wait"]
 
@@ -34,21 +34,24 @@ async def wait(desc: PollDesc, mode: int) -> None:
     :raises ClosedError, DeadlineExceeded, NotPollableError, BusyError: as `PollDesc.wait`.
     """
     await trio.lowlevel.checkpoint_if_cancelled()
-    with _TaskWait(_nest(), desc, mode) as waiting:
-        parked = waiting.park()
-        while parked:
-            await trio.lowlevel.wait_task_rescheduled(waiting.abort)
-            if waiting.resume():
-                return
-            parked = waiting.park()
+    waiting = _TaskWait(_nest(), desc, mode)
+    with waiting.inside, waiting:
+        try:
+            while waiting.park():
+                await trio.lowlevel.wait_task_rescheduled(waiting.abort)
+                if waiting.resume():
+                    return
+        finally:
+            if waiting.parked:
+                waiting.cancel()
     await trio.lowlevel.cancel_shielded_checkpoint()
 
 
 class _TaskWait(Wait):
-    nest: _RunNest
+    watches: _RunWatches
 
-    def __init__(self, nest: _RunNest, desc: PollDesc, mode: int) -> None:
-        super().__init__(nest, desc, mode)
+    def __init__(self, watches: _RunWatches, desc: PollDesc, mode: int) -> None:
+        super().__init__(watches, desc, mode)
         self._task: trio.lowlevel.Task | None = trio.lowlevel.current_task()
 
     def _who(self) -> object:
@@ -58,15 +61,15 @@ class _TaskWait(Wait):
         self._task = None
         return trio.lowlevel.Abort.SUCCEEDED
 
-    def _notify(self) -> None:
-        self.nest.call(self._reschedule)
+    def notify(self) -> None:
+        self.watches.call(self._reschedule)
 
     def _reschedule(self) -> None:
         if self._task is not None:
             trio.lowlevel.reschedule(self._task)
 
 
-class _RunNest(LoopNest):
+class _RunWatches(LoopWatches):
     def __init__(self) -> None:
         super().__init__()
         self._run = trio.lowlevel.current_trio_token()
@@ -90,46 +93,50 @@ class _RunNest(LoopNest):
 
 
 class _RunWatch(FdWatch):
-    """A system task, which ends with the run, with the poller, or when it wakes for nobody."""
+    """A system task, which ends with the run, with the poller, or when it wakes for no task."""
 
-    def __init__(self, nest: _RunNest, poller: Poller) -> None:
-        self._nest = nest
+    def __init__(self, watches: _RunWatches, poller: Poller) -> None:
+        self._watches = watches
         self._scope = trio.CancelScope()
+        self._serving = False
         super().__init__(poller)
-        trio.lowlevel.spawn_system_task(self._serve)
 
     async def _serve(self) -> None:
+        if self._serving:  # it was spawned twice: a signal came in between
+            return
+        self._serving = True
         try:
             with self._scope:
-                while self.waits:
+                while self.is_needed():
                     await trio.lowlevel.wait_readable(self.fd)
-                    collect(self.poller)
+                    deliver_ready(self.poller)
         finally:
-            self._nest.forget(self)
+            self._watches.forget(self)
             self.release()
 
     def busy(self) -> None:
-        pass
+        if not self._serving:
+            trio.lowlevel.spawn_system_task(self._serve)
 
     def idle(self) -> None:
         pass
 
     def wake(self) -> None:
-        self._nest.call(self._poller_closed)
+        self._watches.call(self._poller_closed)
 
     def _poller_closed(self) -> None:
-        self._nest.forget(self)
+        self._watches.forget(self)
         self._scope.cancel()
-        collect(self.poller)
+        deliver_ready(self.poller)
 
 
-_run_nest: trio.lowlevel.RunVar[_RunNest] = trio.lowlevel.RunVar("netpoll")
+_run_watches: trio.lowlevel.RunVar[_RunWatches] = trio.lowlevel.RunVar("netpoll")
 
 
-def _nest() -> _RunNest:
+def _nest() -> _RunWatches:
     try:
-        return _run_nest.get()
+        return _run_watches.get()
     except LookupError:
-        nest = _RunNest()
-        _run_nest.set(nest)
-        return nest
+        watches = _RunWatches()
+        _run_watches.set(watches)
+        return watches

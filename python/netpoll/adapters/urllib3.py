@@ -1,120 +1,37 @@
-"""urllib3, and requests, on `netpoll.socket`: cooperative in greenlets.
+"""urllib3, and requests, in a hub.  The import patches both (`netpoll.patch.package`)::
 
     from netpoll.adapters.urllib3 import PoolManager, mount
 
-    http = PoolManager(maxsize=20)
+    http = PoolManager(maxsize=20, block=True)
     http.request("GET", "https://example.org/", timeout=2.0)
 
     mount(session)                        # a requests.Session
 
-TLS is that of `netpoll.ssl`.  Connections of a bounded pool (`block=True`) are waited for in a
-queue that parks the greenlet only, and so are the pauses between retries.  SOCKS proxies have
-sockets of their own, which block.
+Pools of urllib3's own classes park greenlets too.  These ones stay whole, besides, when a greenlet
+that waits for a free connection is killed, or cut off by `green.timeout`.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import urllib3
-from urllib3.exceptions import (
-    ConnectTimeoutError,
-    EmptyPoolError,
-    NameResolutionError,
-    NewConnectionError,
-)
+from netpoll import patch
 
-from netpoll import socket
-from netpoll._parking import pause
-from netpoll.adapters.queue import LifoQueue
+patch.package("urllib3", "requests")
+
+import urllib3  # noqa: E402
+from urllib3.exceptions import EmptyPoolError  # noqa: E402
 
 if TYPE_CHECKING:
     import requests
 
-__all__ = [
-    "HTTPConnection",
-    "HTTPConnectionPool",
-    "HTTPSConnection",
-    "HTTPSConnectionPool",
-    "PoolManager",
-    "ProxyManager",
-    "mount",
-]
+__all__ = ["HTTPConnectionPool", "HTTPSConnectionPool", "PoolManager", "ProxyManager", "mount"]
 
 
-class HTTPConnection(urllib3.connection.HTTPConnection):
-    """A connection whose socket is netpoll's."""
+class HTTPConnectionPool(urllib3.HTTPConnectionPool):
+    """A pool in which a wait for a connection may be cut off."""
 
-    def _new_conn(self) -> Any:
-        timeout: Any = self.timeout
-        if timeout is urllib3.util.Timeout.DEFAULT_TIMEOUT:
-            timeout = socket.getdefaulttimeout()
-        try:
-            sock = socket.create_connection(
-                (self._dns_host, self.port), timeout, self.source_address
-            )
-        except socket.gaierror as error:
-            raise NameResolutionError(self.host, self, error) from error
-        except TimeoutError as error:
-            raise ConnectTimeoutError(
-                self, f"Connection to {self.host} timed out. (connect timeout={timeout})"
-            ) from error
-        except OSError as error:
-            raise NewConnectionError(
-                self, f"Failed to establish a new connection: {error}"
-            ) from error
-        for option in self.socket_options or ():
-            sock.setsockopt(*option)
-        return sock
-
-
-class HTTPSConnection(HTTPConnection, urllib3.connection.HTTPSConnection):
-    """With TLS, which wraps a socket of netpoll and so becomes one."""
-
-
-class _Retry(urllib3.Retry):
-    """Whose pauses park."""
-
-    @classmethod
-    def like(cls, retries: urllib3.Retry) -> urllib3.Retry:
-        if type(retries) is not urllib3.Retry:  # ours already, or one that sleeps in its own way
-            return retries
-        parking = cls()
-        vars(parking).update(vars(retries))
-        return parking
-
-    def sleep_for_retry(self, response: Any) -> bool:
-        seconds = self.get_retry_after(response)
-        if seconds:
-            pause(seconds)
-        return bool(seconds)
-
-    def sleep(self, response: Any = None) -> None:
-        told = response is not None and self.respect_retry_after_header
-        if not (told and self.sleep_for_retry(response)):
-            pause(self.get_backoff_time())
-
-
-class _Parking(urllib3.HTTPConnectionPool):
-    """Who waits for a connection, or to try again, parks, and may be killed."""
-
-    QueueCls = LifoQueue
     _surplus = 0
-
-    def urlopen(  # type: ignore[override]  # noqa: PLR0917
-        self,
-        method: str,
-        url: str,
-        body: Any = None,
-        headers: Any = None,
-        retries: urllib3.Retry | bool | int | None = None,
-        redirect: bool = True,
-        *args: Any,
-        **options: Any,
-    ) -> Any:
-        chosen = urllib3.Retry.from_int(retries, redirect=redirect, default=self.retries)
-        parking = _Retry.like(chosen)
-        return super().urlopen(method, url, body, headers, parking, redirect, *args, **options)
 
     def _get_conn(self, timeout: float | None = None) -> Any:
         try:
@@ -122,7 +39,7 @@ class _Parking(urllib3.HTTPConnectionPool):
         except EmptyPoolError:
             raise
         except BaseException:
-            self._surplus += 1  # urllib3 gives back at once what it never got
+            self._surplus += 1  # urllib3 puts back at once what it never got
             raise
 
     def _put_conn(self, conn: Any) -> None:
@@ -132,19 +49,15 @@ class _Parking(urllib3.HTTPConnectionPool):
             super()._put_conn(conn)
 
 
-class HTTPConnectionPool(_Parking):
-    ConnectionCls: Any = HTTPConnection
-
-
-class HTTPSConnectionPool(_Parking, urllib3.HTTPSConnectionPool):
-    ConnectionCls: Any = HTTPSConnection
+class HTTPSConnectionPool(HTTPConnectionPool, urllib3.HTTPSConnectionPool):
+    """The same with TLS."""
 
 
 _POOLS = {"http": HTTPConnectionPool, "https": HTTPSConnectionPool}
 
 
 class PoolManager(urllib3.PoolManager):
-    """A `urllib3.PoolManager` whose connections are netpoll's."""
+    """A `urllib3.PoolManager` of these pools."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
@@ -152,7 +65,7 @@ class PoolManager(urllib3.PoolManager):
 
 
 class ProxyManager(urllib3.ProxyManager):
-    """A `urllib3.ProxyManager`, for HTTP proxies, whose connections are netpoll's."""
+    """A `urllib3.ProxyManager`, for HTTP proxies, of these pools."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
@@ -160,25 +73,13 @@ class ProxyManager(urllib3.ProxyManager):
 
 
 def mount(session: requests.Session, **options: Any) -> None:
-    """Let a `requests.Session` fetch http:// and https:// through netpoll's sockets.
+    """Let a `requests.Session` use these pools for http:// and https://.
 
     :param options: of `requests.adapters.HTTPAdapter`.
     """
     from requests.adapters import HTTPAdapter
 
-    class Adapter(HTTPAdapter):
-        def init_poolmanager(
-            self, connections: int, maxsize: int, block: bool = False, **kw: Any
-        ) -> None:
-            self.poolmanager = PoolManager(
-                num_pools=connections, maxsize=maxsize, block=block, **kw
-            )
-
-        def proxy_manager_for(self, proxy: str, **kw: Any) -> Any:
-            manager: Any = super().proxy_manager_for(proxy, **kw)
-            if not proxy.lower().startswith("socks"):
-                manager.pool_classes_by_scheme = dict(_POOLS)
-            return manager
-
     for scheme in _POOLS:
-        session.mount(f"{scheme}://", Adapter(**options))
+        adapter: Any = HTTPAdapter(**options)
+        adapter.poolmanager.pool_classes_by_scheme = dict(_POOLS)
+        session.mount(f"{scheme}://", adapter)

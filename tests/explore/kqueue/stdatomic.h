@@ -1,4 +1,4 @@
-/* Takes the place of <stdatomic.h> for csrc/backend_kqueue.c: its atomic is a scheduling point too.
+/* Takes the place of <stdatomic.h> for csrc/backend/kqueue.h: its atomic is a scheduling point too.
  */
 #ifndef EXPLORE_STDATOMIC_H
 #define EXPLORE_STDATOMIC_H

@@ -1,4 +1,5 @@
-/* Bytes become calls of the C API, made to the core and to the reference; they must agree.
+/* Bytes become calls of the C API, of pollers and descriptors, made to the core and to the
+ * reference; they must agree.
  *
  * The first byte chooses the backend; then each call takes three: which, on what, with what.  All
  * happens in one thread, and the clock (np_now) goes on only when a call says so, so the same bytes
@@ -11,7 +12,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,8 +19,10 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "agree.h"
 #include "calls.h"
 #include "reference.h"
+#include "target.h"
 
 enum { FILES = 3, HANDLES = 6, KEPT = 4, CALLS = 150, FIRST_NUMBER = 200, QUEUE_ASKED = 1024 };
 
@@ -35,39 +37,13 @@ typedef struct handle {
     ref_desc *ref;
 } handle;
 
-static np_poller *poller;
-static ref_poller ref;
+np_poller *poller;
+ref_poller ref;
+np_token last_token;
 static file files[FILES];
 static handle handles[HANDLES];
 static int kept[KEPT], kept_count; /* duplicates: they keep a registration in epoll alive */
 static int files_made;
-static np_token last_token;
-static const char *doing;
-
-int64_t np_now(void)
-{
-    return ref_clock;
-}
-
-int64_t np_now_roughly(void)
-{
-    return np_now();
-}
-
-void np_yield(void)
-{
-    sched_yield();
-}
-
-#define AGREE(ours, theirs)                                                                        \
-    do {                                                                                           \
-        long long ours_ = (long long)(ours), theirs_ = (long long)(theirs);                        \
-        if (ours_ != theirs_) {                                                                    \
-            fprintf(stderr, "after %s: %s is %lld, the reference says %s is %lld (line %d)\n",     \
-                    doing, #ours, ours_, #theirs, theirs_, __LINE__);                              \
-            abort();                                                                               \
-        }                                                                                          \
-    } while (0)
 
 /* --- files ------------------------------------------------------------------------------------ */
 
@@ -206,10 +182,18 @@ static void set_deadline(const handle *h, int modes, int value, bool at)
     AGREE(rc, ref_set_deadline(&ref, h->ref, when, modes));
 }
 
+/* On poll(2) a number that was closed under it is ready, but a nested poller cannot arm it. */
+static bool may_not_be_armed(const handle *h)
+{
+    return !ref.edges && fcntl(h->ref->fd, F_GETFD) < 0;
+}
+
 static void park(const handle *h, int mode, int flags)
 {
     np_token token = ++last_token;
-    AGREE(np_park(h->d, mode, token, flags), ref_park(&ref, h->ref, mode, token, flags));
+    int rc = np_park(h->d, mode, token, flags);
+    if (rc != -EBADF || !may_not_be_armed(h))
+        AGREE(rc, ref_park(&ref, h->ref, mode, token, flags));
 }
 
 static void cancel(const handle *h, int mode)
@@ -278,6 +262,8 @@ static void wait_in_thread(const handle *h, int mode, int flags)
 {
     ref_side *s = &h->ref->side[mode - 1];
     bool armed = s->armed;
+    if (may_not_be_armed(h))
+        return;
     int expected = ref_begin_wait(&ref, h->ref, mode, flags);
     np_stats before;
 
@@ -320,7 +306,7 @@ static void nest(void)
 static void compare_side(const handle *h, int mode)
 {
     const ref_side *s = &h->ref->side[mode - 1];
-    bool token_inside = s->parked || s->claim == REF_QUEUED || s->claim == REF_DROPPED;
+    bool token_inside = s->parked || s->delivery == REF_QUEUED || s->delivery == REF_DROPPED;
     int64_t left = 0;
 
     AGREE(np_is_ready(h->d, mode), s->ready);
@@ -364,16 +350,19 @@ static void compare_all(void)
     AGREE(stats.parked_readers, ref_count(&ref, NP_READ));
     AGREE(stats.parked_writers, ref_count(&ref, NP_WRITE));
     AGREE(stats.deadlines_fired, ref.fired);
+    AGREE(stats.waiters, ref_waiters(&ref));
+    AGREE(stats.timers_fired, ref.timers_fired);
     AGREE(np_poller_closed(poller), ref.closed);
     for (const handle *h = handles; h < handles + HANDLES; h++) {
         if (!h->d)
             continue;
         AGREE(np_desc_closed(h->d), h->ref->evicted);
-        AGREE(np_short_is_drained(h->d), !h->ref->last);
+        AGREE(np_short_io_means_drained(h->d), !h->ref->no_more_edges);
         compare_side(h, NP_READ);
         compare_side(h, NP_WRITE);
     }
     compare_snapshot();
+    compare_semas();
 }
 
 /* --- from bytes to calls ---------------------------------------------------------------------- */
@@ -448,12 +437,12 @@ static void end_something(int call, handle *h, int value)
         unref_one(h);
         break;
     case 11:
-        doing = "ref, or errors_are_ready";
+        doing = "ref, or treat_errors_as_ready";
         if (value & 1) {
             np_desc_ref(h->d);
             h->ref->handles++;
         } else {
-            np_errors_are_ready(h->d);
+            np_treat_errors_as_ready(h->d);
             h->ref->errors_ready = true;
             h->ref->event_error = false;
         }
@@ -497,7 +486,9 @@ static void on_poller(int call, int value)
 
 static void one_call(const uint8_t *bytes)
 {
-    enum { ON_HANDLES = 12, ON_POLLER = 6, ALL = 22 };
+    enum { ON_HANDLES = 12, ON_POLLER = 6, ON_FILES = 4, ON_SEMAS = 10, ALL = 32 };
+    enum { TO_OPEN = ON_HANDLES + ON_POLLER, TO_REPLACE = ALL - ON_SEMAS - 1 };
+    _Static_assert(ON_HANDLES + ON_POLLER + ON_FILES + ON_SEMAS == ALL, "each byte is a call");
     int call = bytes[0] % ALL, mode = bytes[1] & 1 ? NP_WRITE : NP_READ, value = bytes[2];
     handle *h = handle_of(bytes[1] >> 1);
     file *f = &files[bytes[1] % FILES];
@@ -511,10 +502,12 @@ static void one_call(const uint8_t *bytes)
             end_something(call, h, value);
     } else if (call < ON_HANDLES + ON_POLLER) {
         on_poller(call, value);
-    } else if (call == ON_HANDLES + ON_POLLER) {
+    } else if (call > TO_REPLACE) {
+        on_sema(call - TO_REPLACE - 1, bytes[1], value);
+    } else if (call == TO_OPEN) {
         doing = "open";
         open_one(f);
-    } else if (call == ALL - 1) {
+    } else if (call == TO_REPLACE) {
         doing = "another file under the number";
         replace_file(f, value);
     } else {
@@ -535,6 +528,7 @@ static void begin(bool edges)
     files_made = kept_count = 0;
     last_token = 0;
     memset(handles, 0, sizeof handles);
+    begin_semas();
     for (int i = 0; i < FILES; i++) {
         files[i].fd = FIRST_NUMBER + i;
         make_file(&files[i], i == FILES - 1);
@@ -549,6 +543,7 @@ static void end(void)
     for (handle *h = handles; h < handles + HANDLES; h++)
         while (h->d)
             unref_one(h);
+    end_semas();
     compare_all();
     take_ready(QUEUE_ASKED);
     np_poller_unref(poller);
@@ -559,13 +554,6 @@ static void end(void)
     }
     while (kept_count > 0)
         close(kept[--kept_count]);
-}
-
-static int lowest_free_number(void)
-{
-    int fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
-    close(fd);
-    return fd;
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)

@@ -1,4 +1,4 @@
-/* What libFuzzer calls, and replay.c. */
+/* What libFuzzer calls, and replay.c: each target has one. */
 #ifndef CALLS_H
 #define CALLS_H
 

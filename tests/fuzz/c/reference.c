@@ -1,12 +1,13 @@
 #include "reference.h"
 
+#include "target.h"
+
 #include <errno.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
+#include <sys/stat.h>
 #include <unistd.h>
-
-int64_t ref_clock = 1;
 
 void ref_init(ref_poller *p, bool edges)
 {
@@ -28,12 +29,12 @@ static void notify(ref_poller *p, ref_desc *d, int mode, bool ready)
 
     if (s->parked) {
         s->parked = false;
-        s->claim = REF_QUEUED;
-        s->ready = s->news = ready;
-        p->queue[p->queued++] = (ref_queued){d, mode, p->step, s->token};
+        s->delivery = REF_QUEUED;
+        s->ready = s->for_token = ready;
+        p->queue[p->queued++] = (ref_queued){d, NULL, mode, p->step, s->token};
     } else if (ready && !s->ready) {
         s->ready = true;
-        s->news = false;
+        s->for_token = false;
     }
 }
 
@@ -77,6 +78,7 @@ static void expire_all(ref_poller *p)
     for (int i = 0; i < p->count; i++)
         for (int mode = NP_READ; mode <= NP_WRITE; mode++)
             expire(p, p->descs[i], mode);
+    ref_expire_waiters(p);
 }
 
 /* --- a look at the kernel -------------------------------------------------------------------- */
@@ -94,7 +96,7 @@ static void look_by_epoll(ref_poller *p)
             p->stale++;
             continue;
         }
-        d->last = d->last || e & (EPOLLRDHUP | EPOLLHUP | EPOLLERR | EPOLLPRI);
+        d->no_more_edges = d->no_more_edges || e & (EPOLLRDHUP | EPOLLHUP | EPOLLERR | EPOLLPRI);
         deliver(p, d,
                 (e & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR) ? NP_READ : 0) |
                     (e & (EPOLLOUT | EPOLLHUP | EPOLLERR) ? NP_WRITE : 0),
@@ -141,6 +143,18 @@ ref_desc *ref_registered(ref_poller *p, int fd)
     return NULL;
 }
 
+/* What is registered for that file under that number makes way: it may be nobody's.  If it is not,
+ * it is registered again, which reports once more. */
+static void enter_shadow(ref_poller *p, int fd, ref_desc *d)
+{
+    struct epoll_event ev = {.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLPRI | EPOLLET,
+                             .data = {.ptr = d}};
+    if (epoll_ctl(p->shadow, EPOLL_CTL_ADD, fd, &ev) == 0)
+        return;
+    epoll_ctl(p->shadow, EPOLL_CTL_DEL, fd, &ev);
+    epoll_ctl(p->shadow, EPOLL_CTL_ADD, fd, &ev);
+}
+
 int ref_open(ref_poller *p, int fd, int file, ref_desc **out)
 {
     ref_desc *old = ref_registered(p, fd);
@@ -149,18 +163,21 @@ int ref_open(ref_poller *p, int fd, int file, ref_desc **out)
         return NP_CLOSED;
     if (!file)
         return -EBADF;
-    if (old && old->file == file)
+    if (old && old->file == file) {
+        if (p->outlived)
+            enter_shadow(p, fd, old);
         return -EEXIST;
+    }
     ref_desc *d = p->descs[p->count++] = calloc(1, sizeof *d);
     d->fd = fd;
     d->file = file;
     d->handles = 1;
     p->step++;
-    struct epoll_event ev = {.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLPRI | EPOLLET,
-                             .data = {.ptr = d}};
-    epoll_ctl(p->shadow, EPOLL_CTL_ADD, fd, &ev);
-    if (old) /* its number was closed under it */
+    enter_shadow(p, fd, d);
+    if (old) { /* its number was closed under it */
+        p->outlived = true;
         evict(p, old, true);
+    }
     *out = d;
     return NP_OK;
 }
@@ -171,23 +188,15 @@ void ref_close(ref_poller *p, ref_desc *d)
     if (d->gone)
         return;
     p->step++;
-    epoll_ctl(p->shadow, EPOLL_CTL_DEL, d->fd, &(struct epoll_event){0});
+    if (epoll_ctl(p->shadow, EPOLL_CTL_DEL, d->fd, &(struct epoll_event){0}) < 0)
+        p->outlived = true;
     evict(p, d, true);
-}
-
-static void close_if_forgotten(ref_poller *p, ref_desc *d)
-{
-    bool queued = false;
-    for (int i = 0; i < p->queued; i++)
-        queued = queued || p->queue[i].d == d;
-    if (d->handles == 0 && !queued)
-        ref_close(p, d);
 }
 
 void ref_unref(ref_poller *p, ref_desc *d)
 {
-    d->handles--;
-    close_if_forgotten(p, d);
+    if (--d->handles == 0)
+        ref_close(p, d); /* a token that is ready comes out all the same */
 }
 
 void ref_unblock(ref_poller *p, ref_desc *d)
@@ -204,10 +213,22 @@ void ref_poller_close(ref_poller *p)
     for (int i = 0; i < p->count; i++)
         if (!p->descs[i]->gone)
             evict(p, p->descs[i], true);
+    ref_close_waiters(p);
 }
 
 /* --- waiting -----------------------------------------------------------------------------------
  */
+
+/* An error without more ends a descriptor while the kernel still says so, of no socket. */
+static bool error_lasts(ref_desc *d)
+{
+    struct pollfd pfd = {.fd = d->fd, .events = POLLIN | POLLOUT | POLLPRI};
+    struct stat st;
+    if (d->event_error && !(poll(&pfd, 1, 0) == 1 && pfd.revents == POLLERR &&
+                            fstat(d->fd, &st) == 0 && !S_ISSOCK(st.st_mode)))
+        d->event_error = false;
+    return d->event_error;
+}
 
 static int error_of(ref_poller *p, ref_desc *d, int mode, int flags)
 {
@@ -219,13 +240,13 @@ static int error_of(ref_poller *p, ref_desc *d, int mode, int flags)
     expire(p, d, mode);
     if (d->side[mode - 1].deadline < 0)
         return NP_TIMEOUT;
-    return mode == NP_READ && d->event_error ? NP_NOT_POLLABLE : NP_OK;
+    return mode == NP_READ && error_lasts(d) ? NP_NOT_POLLABLE : NP_OK;
 }
 
 static bool consume(ref_side *s)
 {
     bool ready = s->ready;
-    s->ready = s->news = false;
+    s->ready = s->for_token = false;
     return ready;
 }
 
@@ -237,7 +258,7 @@ static int success(const ref_desc *d, int flags)
 int ref_reset(ref_poller *p, ref_desc *d, int mode)
 {
     int rc = error_of(p, d, mode, 0);
-    if (rc == NP_OK && !d->side[mode - 1].news)
+    if (rc == NP_OK && !d->side[mode - 1].for_token)
         d->side[mode - 1].ready = false;
     return rc;
 }
@@ -269,10 +290,10 @@ int ref_park(ref_poller *p, ref_desc *d, int mode, np_token token, int flags)
 
     if (rc != NP_PARKED)
         return rc;
-    if (s->claim == REF_QUEUED || s->claim == REF_DROPPED)
+    if (s->delivery == REF_QUEUED || s->delivery == REF_DROPPED)
         return NP_BUSY;
     s->parked = true;
-    s->claim = REF_NONE;
+    s->delivery = REF_NONE;
     s->token = token;
     return NP_PARKED;
 }
@@ -281,8 +302,8 @@ int ref_resume(ref_poller *p, ref_desc *d, int mode, int flags)
 {
     ref_side *s = &d->side[mode - 1];
 
-    if (s->claim == REF_OUT) {
-        s->claim = REF_NONE;
+    if (s->delivery == REF_OUT) {
+        s->delivery = REF_NONE;
         if (consume(s))
             return success(d, flags);
     }
@@ -299,9 +320,9 @@ int ref_cancel(ref_desc *d, int mode, np_token *token)
         *token = s->token;
         return 1;
     }
-    if (s->claim == REF_OUT || s->claim == REF_QUEUED) {
-        s->claim = s->claim == REF_OUT ? REF_NONE : REF_DROPPED;
-        s->news = false;
+    if (s->delivery == REF_OUT || s->delivery == REF_QUEUED) {
+        s->delivery = s->delivery == REF_OUT ? REF_NONE : REF_DROPPED;
+        s->for_token = false;
     }
     return 0;
 }
@@ -339,12 +360,15 @@ bool ref_take(ref_poller *p, np_token token)
         i++;
     if (i == p->queued || p->queue[i].step > p->queue[0].step)
         return false;
-    ref_desc *d = p->queue[i].d;
-    ref_side *s = &d->side[p->queue[i].mode - 1];
-    s->claim = s->claim == REF_QUEUED ? REF_OUT : REF_NONE;
+    ref_queued out = p->queue[i];
     for (p->queued--; i < p->queued; i++)
         p->queue[i] = p->queue[i + 1];
-    close_if_forgotten(p, d);
+    if (out.w) {
+        out.w->place = REF_GIVEN;
+        return true;
+    }
+    ref_side *s = &out.d->side[out.mode - 1];
+    s->delivery = s->delivery == REF_QUEUED ? REF_OUT : REF_NONE;
     return true;
 }
 
@@ -352,11 +376,11 @@ int ref_state(const ref_side *s)
 {
     if (s->parked)
         return NP_TOKEN;
-    if (s->ready && !s->news)
+    if (s->ready && !s->for_token)
         return NP_READY;
-    if (s->claim == REF_QUEUED || s->claim == REF_DROPPED)
+    if (s->delivery == REF_QUEUED || s->delivery == REF_DROPPED)
         return NP_QUEUED;
-    if (s->claim == REF_OUT)
+    if (s->delivery == REF_OUT)
         return NP_OUT;
     return s->ready ? NP_READY : NP_IDLE;
 }
@@ -370,6 +394,7 @@ int64_t ref_first_deadline(const ref_poller *p)
             if (when > 0 && (!first || when < first))
                 first = when;
         }
+    ref_first_timer(p, &first);
     return first;
 }
 

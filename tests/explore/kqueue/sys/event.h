@@ -1,4 +1,4 @@
-/* What a system with kqueue offers in <sys/event.h>, for csrc/backend_kqueue.c in the explorer; the
+/* What a system with kqueue offers in <sys/event.h>, for csrc/backend/kqueue*.c in the explorer; the
  * names are those of the manual page, the numbers our own.  kqueue.c is the kernel behind it. */
 #ifndef EXPLORE_SYS_EVENT_H
 #define EXPLORE_SYS_EVENT_H

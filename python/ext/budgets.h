@@ -1,0 +1,10 @@
+/* Numbers that both engines have, that in C and that in Python. */
+#ifndef NP_BUDGETS_H
+#define NP_BUDGETS_H
+
+enum {
+    EXT_TOKEN_BATCH = 128, /* tokens that one call takes out of a poller */
+    EXT_COOP_BUDGET = 128  /* operations that did not wait, until it yields to others */
+};
+
+#endif

@@ -1,0 +1,1 @@
+"""What can only block: calls in threads of a pool, names, children."""

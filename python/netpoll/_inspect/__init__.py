@@ -1,0 +1,1 @@
+"""Seeing inside: the dump, the debug mode and the self-check."""

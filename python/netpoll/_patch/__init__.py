@@ -1,0 +1,1 @@
+"""How `netpoll.patch` finds what it replaces, and restores it."""

@@ -1,0 +1,185 @@
+"""The standard module; in a greenlet hub what waits for a child parks the greenlet::
+
+    from netpoll import subprocess
+
+    done = subprocess.run(["git", "fetch"], capture_output=True, timeout=30)
+
+The same names, signatures, results and errors as in `subprocess`; `Popen` is a subclass of the
+standard one.  `wait` and `communicate`, and reads and writes of `stdin`, `stdout` and `stderr`,
+wait in netpoll: in a hub the greenlet, elsewhere the thread.  Any number of them may wait for one
+child, or for a thousand.  The pipes are on `netpoll.File`: deadlines and `close` from elsewhere are
+those of `raw` (of text: `buffer.raw`).
+
+To start a child still blocks the thread, until it has executed its program.  How it is started is
+up to the standard module, and to its switches (`_USE_VFORK`).
+
+On Windows the pipes are the standard ones and block; `wait` and `communicate` wait in a thread.
+"""
+
+from __future__ import annotations
+
+import selectors as _selectors
+import subprocess as _std
+import sys as _sys
+from contextlib import nullcontext as _nullcontext
+from contextlib import suppress as _suppress
+from functools import partial as _partial
+from functools import update_wrapper as _update_wrapper
+from functools import wraps as _wraps
+from subprocess import *  # noqa: F403
+from subprocess import TimeoutExpired
+from typing import Any
+
+from netpoll import select as _select
+from netpoll._blocking import children as _children
+from netpoll._blocking.start import Start as _Start
+from netpoll._engine import current_hub
+from netpoll._rebind import rebind as _rebind
+from netpoll._whole import call as _call
+
+__all__ = list(_std.__all__)
+
+# Private names too: functions of the module run with our globals, below.
+globals().update({name: value for name, value in vars(_std).items() if name not in globals()})
+
+
+if _sys.platform == "win32":
+
+    class Popen(_std.Popen[Any]):  # type: ignore[no-redef]
+        """A child process.  As the standard class."""
+
+        def _wait(self, timeout: float | None) -> int | None:
+            wait = super()._wait  # type: ignore[misc]
+            if self.returncode is not None or current_hub() is None:
+                return wait(timeout)  # type: ignore[no-any-return]
+            call: Any = _children.in_thread(timeout, wait, None)
+            if call is None:
+                assert timeout is not None
+                raise TimeoutExpired(self.args, timeout)
+            return call.result()  # type: ignore[no-any-return]
+
+        def communicate(self, input: Any = None, timeout: float | None = None) -> tuple[Any, Any]:
+            """As in the standard class."""
+            communicate = super().communicate
+            if current_hub() is None:
+                return communicate(input, timeout)
+            call: Any = _children.in_thread(None, communicate, input, timeout)
+            return call.result()  # type: ignore[no-any-return]
+
+else:
+
+    class _Selector(_selectors.PollSelector):
+        """What `communicate` waits at."""
+
+        _selector_cls = _select.poll
+
+    # Where the code of the standard class waits for pipes.
+    globals()["_PopenSelector"] = _Selector
+
+    def _step(name: str) -> Any:
+        """A method of the standard class that `__init__` calls."""
+        standard: Any = getattr(_std.Popen, name)
+
+        @_wraps(standard)
+        def step(self: Any, *args: Any, **kwargs: Any) -> Any:
+            return _rebind(standard, self._names)(self, *args, **kwargs)
+
+        return step
+
+    _init: Any = _std.Popen.__init__  # `netpoll.patch` may put ours there later
+
+    def _close_pipes(popen: Any) -> None:
+        for name in ("stdin", "stdout", "stderr"):
+            pipe = getattr(popen, name, None)
+            if pipe is not None:
+                with _suppress(ValueError):  # closed, as its buffer does not know yet
+                    pipe.close()
+
+    class Popen(_std.Popen[Any]):  # type: ignore[no-redef]
+        """A child process.  As the standard class."""
+
+        #: Nobody else has it: does an exception end the child?
+        _is_of_call = False
+
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            start = _Start(globals())
+            try:
+                self._names = start.names()
+                _rebind(_init, self._names)(self, *args, **kwargs)
+                del self._names
+            except BaseException:
+                start.close_all()
+                start.end()
+                self._child_created = False
+                _close_pipes(self)
+                raise
+
+        _get_handles = _step("_get_handles")
+        _get_devnull = _step("_get_devnull")
+        _execute_child = _step("_execute_child")
+        _close_pipe_fds = _step("_close_pipe_fds")
+        if hasattr(_std.Popen, "_posix_spawn"):
+            _posix_spawn = _step("_posix_spawn")
+
+        def __exit__(self, kind: Any, *error: Any) -> None:
+            if kind is not None and self._is_of_call:
+                self.kill()
+            super().__exit__(kind, *error)
+
+        def _on_error_fd_closer(self) -> Any:
+            return _nullcontext([])  # `__init__` closes them
+
+        _communicate = _rebind(_std.Popen._communicate, globals())  # type: ignore[attr-defined]
+
+        def _wait(self, timeout: float | None) -> int | None:
+            lock = self._waitpid_lock  # type: ignore[attr-defined]
+            if not _children.wait_for_exit(self._unreaped, lock, timeout):
+                assert timeout is not None
+                raise TimeoutExpired(self.args, timeout)
+            return super()._wait(None)  # type: ignore[misc, no-any-return]
+
+        def _internal_poll(self, *args: Any, **kwargs: Any) -> int | None:
+            lock = self._waitpid_lock  # type: ignore[attr-defined]
+            if lock._is_owned():  # by what a signal handler has interrupted
+                return self.returncode
+            try:
+                return super()._internal_poll(*args, **kwargs)  # type: ignore[misc, no-any-return]
+            finally:
+                if lock._is_owned():  # it was cut off as it had taken it
+                    lock.release()
+
+        def _unreaped(self) -> int | None:
+            return self.pid if self.returncode is None else None
+
+    _update_wrapper(Popen.__init__, _init)
+
+
+def _waits_itself(standard: Any) -> Any:
+    """A function that starts a child and waits for it: no exception leaves the child behind."""
+
+    @_wraps(standard)
+    def function(*args: Any, **kwargs: Any) -> Any:
+        children: list[Any] = []
+
+        def start(*args: Any, **kwargs: Any) -> Any:
+            # In one step, for nobody else has it yet.
+            children.extend(map(_call, (_partial(globals()["Popen"], *args, **kwargs),)))
+            children[0]._is_of_call = True
+            return children[0]
+
+        try:
+            return _rebind(standard, {**globals(), "Popen": start})(*args, **kwargs)
+        except BaseException:
+            for child in children:
+                if child.returncode is None:
+                    child.kill()
+                    child.wait()
+            raise
+
+    return function
+
+
+for _name in ("run", "call"):
+    globals()[_name] = _waits_itself(getattr(_std, _name))
+for _name in ("check_call", "check_output", "getoutput", "getstatusoutput"):
+    globals()[_name] = _rebind(getattr(_std, _name), globals())
