@@ -6,7 +6,6 @@ What passes with the standard class must pass, but for the list in cpython_excep
 
 from __future__ import annotations
 
-import os
 import sys
 
 import cpython_suite as suite
@@ -17,17 +16,17 @@ from support import HAS_GREENLET
 SOCKET = "test.test_socket"
 SSL = "test.test_ssl"
 SYNC = "sync_tests"  # those of locks, queues and locals, in a module of ours
-LIBRARIES = ["test.test_httpservers", "test.test_smtplib", "test.test_socketserver"]
-#: These take a minute: `make test-dropin`, which .ci/run calls.
-if os.environ.get("DROPIN") == "all":
-    LIBRARIES += [
-        "test.test_ftplib",
-        "test.test_httplib",
-        "test.test_imaplib",
-        "test.test_poplib",
-        "test.test_urllib2_localnet",
-        "test.test_xmlrpc",
-    ]
+LIBRARIES = [
+    "test.test_ftplib",
+    "test.test_httplib",
+    "test.test_httpservers",
+    "test.test_imaplib",
+    "test.test_poplib",
+    "test.test_smtplib",
+    "test.test_socketserver",
+    "test.test_urllib2_localnet",
+    "test.test_xmlrpc",
+]
 
 MISSING = suite.available(SOCKET)
 
@@ -35,6 +34,13 @@ pytestmark = [
     pytest.mark.skipif(bool(MISSING), reason=f"the interpreter came without its tests: {MISSING}"),
     pytest.mark.skipif(sys.platform != "linux", reason="examined on Linux only so far"),
     pytest.mark.timeout(600),
+]
+
+#: Where the tests run.  `make test` has the place where most can go wrong.
+PLACES = [
+    pytest.param("threads", marks=pytest.mark.slow),
+    pytest.param("hubs", marks=pytest.mark.slow),
+    "greenlets",
 ]
 
 _baselines: dict[str, suite.Outcomes] = {}
@@ -54,17 +60,19 @@ def described(found: suite.Outcomes) -> str:
     return "\n".join(f"--- {o.kind}: {name}\n{o.text}" for name, o in found.items())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("module", "least"), [(SOCKET, 300), (SSL, 80)])
 def test_the_standard_class_passes_most(module: str, least: int) -> None:
     passed = [name for name, outcome in baseline(module).items() if outcome.kind == "ok"]
     assert len(passed) > least
 
 
-@pytest.mark.parametrize("place", ["threads", "hubs", "greenlets"])
+@pytest.mark.parametrize("place", PLACES)
 def test_sockets(place: str) -> None:
     all_pass(SOCKET, "netpoll", place)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("modules", "place"),
     [("netpoll", "threads"), ("netpoll", "hubs"), ("netpoll+ssl", "greenlets")],
@@ -75,19 +83,20 @@ def test_tls(modules: str, place: str) -> None:
     all_pass(SSL, modules, place)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", ["threads", "hubs", "greenlets"])
 @pytest.mark.parametrize("module", ["test.test_select", "test.test_poll", "test.test_epoll"])
 def test_select(module: str, place: str) -> None:
     all_pass(module, "select", place)
 
 
-@pytest.mark.skipif(os.environ.get("DROPIN") != "all", reason="takes a minute: make test-dropin")
+@pytest.mark.slow
 @pytest.mark.parametrize("place", ["threads", "hubs"])
 def test_subprocess(place: str) -> None:
     all_pass("test.test_subprocess", "subprocess", place)
 
 
-@pytest.mark.parametrize("place", ["threads", "hubs", "greenlets"])
+@pytest.mark.parametrize("place", PLACES)
 def test_locks_queues_and_locals(place: str) -> None:
     all_pass(SYNC, "sync", place)
 
@@ -99,6 +108,7 @@ def test_a_standard_lock_blocks_the_hub() -> None:
     assert {outcome.kind for outcome in found.values()} == {"hung"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("module", LIBRARIES)
 def test_clients_and_servers_of_the_standard_library(module: str) -> None:
     """Under netpoll.patch, every thread of theirs with a hub."""
@@ -124,6 +134,7 @@ def all_pass(module: str, modules: str, place: str) -> None:
     assert not stale, f"no exceptions any more: {stale}"
 
 
+@pytest.mark.slow
 def test_a_subclass_that_changes_nothing_passes_all() -> None:
     """So a failure with ours is ours, and not the harness's."""
     before = _some()
@@ -131,6 +142,7 @@ def test_a_subclass_that_changes_nothing_passes_all() -> None:
     assert suite.regressions(before, after) == {}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("sockets", "kind"), [("lossy", "failed"), ("deaf", "hung")], ids=["lossy", "deaf"]
 )
