@@ -16,14 +16,13 @@ from support import HAS_GREENLET
 SOCKET = "test.test_socket"
 SSL = "test.test_ssl"
 SYNC = "sync_tests"  # those of locks, queues and locals, in a module of ours
-LIBRARIES = [
+#: With both engines; the others only use the sockets that these have tried.
+LIBRARIES = ["test.test_httpservers", "test.test_smtplib", "test.test_socketserver"]
+OTHER_LIBRARIES = [
     "test.test_ftplib",
     "test.test_httplib",
-    "test.test_httpservers",
     "test.test_imaplib",
     "test.test_poplib",
-    "test.test_smtplib",
-    "test.test_socketserver",
     "test.test_urllib2_localnet",
     "test.test_xmlrpc",
 ]
@@ -91,6 +90,7 @@ def test_select(module: str, place: str) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.any_engine
 @pytest.mark.parametrize("place", ["threads", "hubs"])
 def test_subprocess(place: str) -> None:
     all_pass("test.test_subprocess", "subprocess", place)
@@ -109,7 +109,13 @@ def test_a_standard_lock_blocks_the_hub() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("module", LIBRARIES)
+@pytest.mark.parametrize(
+    "module",
+    [
+        *LIBRARIES,
+        *(pytest.param(name, marks=pytest.mark.any_engine) for name in OTHER_LIBRARIES),
+    ],
+)
 def test_clients_and_servers_of_the_standard_library(module: str) -> None:
     """Under netpoll.patch, every thread of theirs with a hub."""
     all_pass(module, "patched", "hubs")
