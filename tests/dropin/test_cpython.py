@@ -42,6 +42,12 @@ PLACES = [
     "greenlets",
 ]
 
+
+def of(module: str) -> pytest.MarkDecorator:
+    """What compares with the same baseline runs in the same process."""
+    return pytest.mark.xdist_group(module)
+
+
 _baselines: dict[str, suite.Outcomes] = {}
 
 
@@ -60,17 +66,22 @@ def described(found: suite.Outcomes) -> str:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("module", "least"), [(SOCKET, 300), (SSL, 80)])
+@pytest.mark.parametrize(
+    ("module", "least"),
+    [pytest.param(SOCKET, 300, marks=of(SOCKET)), pytest.param(SSL, 80, marks=of(SSL))],
+)
 def test_the_standard_class_passes_most(module: str, least: int) -> None:
     passed = [name for name, outcome in baseline(module).items() if outcome.kind == "ok"]
     assert len(passed) > least
 
 
+@of(SOCKET)
 @pytest.mark.parametrize("place", PLACES)
 def test_sockets(place: str) -> None:
     all_pass(SOCKET, "netpoll", place)
 
 
+@of(SSL)
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("modules", "place"),
@@ -84,11 +95,18 @@ def test_tls(modules: str, place: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("place", ["threads", "hubs", "greenlets"])
-@pytest.mark.parametrize("module", ["test.test_select", "test.test_poll", "test.test_epoll"])
+@pytest.mark.parametrize(
+    "module",
+    [
+        pytest.param(name, marks=of(name))
+        for name in ("test.test_select", "test.test_poll", "test.test_epoll")
+    ],
+)
 def test_select(module: str, place: str) -> None:
     all_pass(module, "select", place)
 
 
+@of("test.test_subprocess")
 @pytest.mark.slow
 @pytest.mark.any_engine
 @pytest.mark.parametrize("place", ["threads", "hubs"])
@@ -96,6 +114,7 @@ def test_subprocess(place: str) -> None:
     all_pass("test.test_subprocess", "subprocess", place)
 
 
+@of(SYNC)
 @pytest.mark.parametrize("place", PLACES)
 def test_locks_queues_and_locals(place: str) -> None:
     all_pass(SYNC, "sync", place)
@@ -140,6 +159,7 @@ def all_pass(module: str, modules: str, place: str) -> None:
     assert not stale, f"no exceptions any more: {stale}"
 
 
+@of(SOCKET)
 @pytest.mark.slow
 def test_a_subclass_that_changes_nothing_passes_all() -> None:
     """So a failure with ours is ours, and not the harness's."""
@@ -148,6 +168,7 @@ def test_a_subclass_that_changes_nothing_passes_all() -> None:
     assert suite.regressions(before, after) == {}
 
 
+@of(SOCKET)
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("sockets", "kind"), [("lossy", "failed"), ("deaf", "hung")], ids=["lossy", "deaf"]
