@@ -6,7 +6,7 @@ import types
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["StandIn"]
+__all__ = ["Following", "StandIn"]
 
 
 class StandIn(types.ModuleType):
@@ -21,6 +21,8 @@ class StandIn(types.ModuleType):
         vars(self).clear()  # __spec__ and its like are the module's
         vars(self).update(names, __doc__=module.__doc__)
         vars(self)["__stand_in__"] = (module, frozenset(names))
+        if not hasattr(module, "__all__"):  # `from time import *`
+            vars(self)["__all__"] = [name for name in dir(self) if not name.startswith("_")]
 
     def __getattr__(self, name: str) -> Any:
         return getattr(vars(self)["__stand_in__"][0], name)
@@ -41,4 +43,22 @@ class StandIn(types.ModuleType):
 
     def __dir__(self) -> list[str]:
         module, names = vars(self)["__stand_in__"]
-        return sorted(names.union(dir(module)))
+        return sorted({*names, *dir(module)})
+
+
+class Following(StandIn):
+    """A module in which some values are others, as long as the module itself has the old ones.
+
+    A test gives `time.sleep` a mock, a program `socket.socket` the class of a proxy: from then on
+    the stand-in has that, too.
+    """
+
+    def __init__(self, module: types.ModuleType, values: Mapping[str, tuple[Any, Any]]) -> None:
+        super().__init__(module, {})
+        vars(self)["__stand_in__"] = (module, values)
+
+    def __getattr__(self, name: str) -> Any:
+        module, values = vars(self)["__stand_in__"]
+        value = getattr(module, name)
+        old, new = values.get(name, (value, value))
+        return new if value is old else value

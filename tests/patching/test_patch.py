@@ -16,6 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import netpoll
 import pytest
@@ -98,13 +99,13 @@ def test_captured_names_are_found_and_restored(library: Any) -> None:
     module: Any = importlib.import_module("capturing")
     before = snapshot(module)
     with patch.modules("capturing"):
-        assert module.socket is netpoll.socket
+        assert module.socket.socket is netpoll.socket.socket
         assert module.connect is netpoll.socket.create_connection
         assert module.sleep is not time.sleep
-        assert module.pause(0) is netpoll.socket
+        assert module.pause(0) is module.socket
         assert module.pause.__defaults__ == (module.sleep,)
         assert module.closure() is module.sleep
-        assert module.Client.module is netpoll.socket
+        assert module.Client.module is module.socket
         assert module.Client.connect is netpoll.socket.create_connection
         assert module.Client.make is module.Client.Inner.kind is netpoll.socket.socket
         assert module.Client.wait.__defaults__ == (module.sleep,)
@@ -178,7 +179,8 @@ def test_a_package_is_patched_with_what_it_loads_later(library: Any) -> None:
     with patch.package("wide"):
         import wide.late  # type: ignore[import-not-found]
 
-        assert wide.socket is wide.late.socket is netpoll.socket
+        assert wide.socket is wide.late.socket
+        assert wide.socket.socket is netpoll.socket.socket
         assert wide.early.time.sleep is wide.late.sleep is not time.sleep
         assert issubclass(wide.late.Mine, netpoll.socket.socket)
         assert wider.socket is socket  # another package, whose name begins in the same way
@@ -205,7 +207,7 @@ def test_imports_in_functions_are_patched(library: Any) -> None:
 
     standard_import = builtins.__import__
     with patch.modules("lazy"):
-        assert lazy.get() is netpoll.socket
+        assert lazy.get().socket is netpoll.socket.socket
         assert importlib.import_module("socket") is socket
     assert lazy.get() is socket
     assert builtins.__import__ is standard_import
@@ -217,7 +219,7 @@ def test_patches_are_independent(library: Any) -> None:
 
     first, second = patch.modules("shared"), patch.package("shared")
     first.undo()
-    assert shared.socket is netpoll.socket
+    assert shared.socket.socket is netpoll.socket.socket
     first.undo()
     second.undo()
     assert shared.socket is socket
@@ -294,6 +296,39 @@ def test_a_stand_in_reads_what_the_module_has_now(
         assert time.of_the_test == 1  # type: ignore[attr-defined]
         del module.time.of_the_test
         assert not hasattr(time, "of_the_test")
+
+
+def test_what_is_replaced_in_a_standard_module_later_is_seen(
+    library: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By a test's mock, or by PySocks: as without the patch."""
+    names = ["socket.socket", "socket.getaddrinfo", "socket.has_ipv6", "ssl.SSLContext"]
+    names += ["time.sleep", "time.monotonic", "queue.LifoQueue", "threading.Lock", "select.select"]
+    library(looks_late="import queue, select, socket, ssl, threading, time")
+    with patch.package("looks_late"):
+        module = importlib.import_module("looks_late")
+        for path in names:
+            owner, name = path.split(".")
+            stand_in = getattr(module, owner)
+            before = getattr(stand_in, name)
+            with mock.patch(path) as replaced:
+                assert getattr(stand_in, name) is replaced
+            assert getattr(stand_in, name) is before
+            with mock.patch.object(stand_in, name) as replaced:
+                assert getattr(stand_in, name) is replaced
+            assert getattr(stand_in, name) is before
+        assert module.time.sleep is not time.sleep
+
+
+@pytest.mark.parametrize("name", ["time", "select", "socket", "queue", "threading", "os"])
+def test_an_import_of_all_names_gives_all(library: Any, name: str) -> None:
+    library(**{f"plain_{name}": f"from {name} import *", f"star_{name}": f"from {name} import *"})
+    plain = importlib.import_module(f"plain_{name}")
+    with patch.package(f"star_{name}"):
+        star = importlib.import_module(f"star_{name}")
+        assert set(vars(plain)) <= set(vars(star))
+        changed = {key for key in vars(plain) if getattr(plain, key) is not getattr(star, key)}
+        assert changed - {key for key in changed if key.startswith("__")}
 
 
 def test_subclasses_of_sockets_wait_in_netpoll(library: Any) -> None:

@@ -11,7 +11,7 @@ import types
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from netpoll._stand_in import StandIn
+from netpoll._stand_in import Following, StandIn
 
 __all__ = [
     "ROWS",
@@ -91,10 +91,8 @@ def _read(row: Row) -> None:
         old, new = getattr(standard, name, None), getattr(ours, other, None)
         if old is not new and callable(old) and callable(new):
             pairs.append(_Pair(name, old, new))
-    if all(hasattr(ours, name) for name in public):
-        _modules.append((standard, ours))
-    else:
-        _modules.append((standard, StandIn(standard, {pair.name: pair.new for pair in pairs})))
+    values = {pair.name: (pair.old, pair.new) for pair in pairs}
+    _modules.append((standard, Following(standard, values)))
     unpatched[id(standard)] = StandIn(standard, {pair.name: pair.old for pair in pairs})
 
 
