@@ -1,12 +1,24 @@
 # make test-libraries   libraries, unchanged, in patched programs, against servers on loopback: docs/libraries.md
+# make test-suites      the test suites of urllib3, requests and redis-py, on netpoll: each outcome is as without it
 # make libraries        install them, and the servers that are missing: as root, on Debian
 
-.PHONY: test-libraries libraries
+.PHONY: test-libraries test-suites libraries
 
 # On both engines.
 test-libraries: libraries
 	LIBRARIES=1 $(PY) -m pytest $(PYTEST_ARGS) tests/libraries tests/servers
 	LIBRARIES=1 NETPOLL_PURE=1 $(PY) -m pytest $(PYTEST_ARGS) tests/libraries tests/servers
+
+# Without their dependencies, which are there or not needed: one wants an old greenlet.
+SUITES := build/suites
+
+test-suites: build servers $(SUITES)/.installed
+	$(PY) tests/libraries/suites/run.py $(SUITES) $(SUITE)
+
+$(SUITES)/.installed: tests/libraries/suites/requirements.txt | build
+	rm -rf $(SUITES)
+	$(PY) -m pip install -q --no-deps --target $(SUITES) -r $<
+	@touch $@
 
 libraries: build servers
 	$(PY) -m pip install -q -r tests/libraries/requirements.txt
