@@ -21,7 +21,7 @@ from typing import Any
 from netpoll._file import File, fdopen
 from netpoll._whole import call, consume
 
-__all__ = ["Start"]
+__all__ = ["Instead", "Start"]
 
 
 class Start:
@@ -41,7 +41,7 @@ class Start:
         """The globals of the code."""
         names = dict(
             self._namespace,
-            os=_Instead(
+            os=Instead(
                 os,
                 pipe=self._pipe,
                 open=self._open,
@@ -51,8 +51,8 @@ class Start:
                 posix_spawn=self._posix_spawn,
             ),
             # Which thread has it can be asked, so that it is given back by all means.
-            threading=_Instead(self._namespace["threading"], Lock=RLock),
-            io=_Instead(self._namespace["io"], open=self._open_file),
+            threading=Instead(self._namespace["threading"], Lock=RLock),
+            io=Instead(self._namespace["io"], open=self._open_file),
             _fork_exec=self._fork_exec,
         )
         if "_posixsubprocess" in names:  # CPython 3.10
@@ -116,7 +116,7 @@ class Start:
         return file
 
 
-class _Instead:
+class Instead:
     """A module, with some other functions."""
 
     def __init__(self, module: Any, **functions: Any) -> None:
