@@ -33,12 +33,12 @@ from typing import Any
 
 from netpoll import select as _select
 from netpoll._blocking import children as _children
-from netpoll._blocking.start import Instead as _Instead
 from netpoll._blocking.start import Start as _Start
 from netpoll._blocking.threads import Call as _Call
 from netpoll._engine import current_hub
 from netpoll._file import fdopen as _fdopen
 from netpoll._rebind import rebind as _rebind
+from netpoll._stand_in import StandIn as _StandIn
 from netpoll._whole import call as _call
 
 __all__ = list(_std.__all__)
@@ -69,7 +69,7 @@ if _sys.platform == "win32":
         _transfers: _Sequence[tuple[Any, _Call[Any]]] = ()
 
         def __init__(self, *args: Any, **kwargs: Any) -> None:
-            names = {**globals(), "io": _Instead(globals()["io"], open=_fdopen)}
+            names = {**globals(), "io": _StandIn(globals()["io"], {"open": _fdopen})}
             _rebind(_init, names)(self, *args, **kwargs)
 
         def __exit__(self, kind: Any, *error: Any) -> None:
