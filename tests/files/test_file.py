@@ -8,8 +8,10 @@ import io
 import itertools
 import os
 import pickle
+import random
 import subprocess
 import sys
+import time
 import warnings
 from collections.abc import Iterator
 from contextlib import suppress
@@ -33,6 +35,7 @@ from support import (
     needs_linux,
     needs_pipe,
     never_early,
+    turns,
 )
 
 if HAS_GREENLET:
@@ -246,6 +249,27 @@ def test_what_a_read_that_was_given_up_would_have_got_is_the_next_ones(
     r.set_read_deadline(None)
     w.close()
     assert r.read() == b""
+
+
+def test_no_byte_is_lost_to_reads_that_are_given_up(stage: Stage, pipe: tuple[File, File]) -> None:
+    r, w = pipe
+    data = bytes(range(turns(250)))
+
+    def write() -> None:
+        for byte in data:
+            time.sleep(random.random() / 500)
+            os.write(w.fileno(), bytes([byte]))
+
+    writer = stage.thread(write)
+    got, given_up = b"", 0
+    while len(got) < len(data):
+        r.set_read_deadline(random.random() / 500)
+        try:
+            got += r.read(random.randrange(1, 4))
+        except DeadlineExceeded:
+            given_up += 1
+    writer.result()
+    assert got == data and given_up
 
 
 def test_a_write_comes_after_one_that_was_given_up(stage: Stage, pipe: tuple[File, File]) -> None:
