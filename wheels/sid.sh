@@ -18,6 +18,7 @@ done
 ((UID == 0)) && [[ -e /etc/debian_version ]] || { echo "sid.sh: as root, on Debian" >&2; exit 1; }
 export DEBIAN_FRONTEND=noninteractive LC_ALL=C.UTF-8
 
+mkdir -p "$folder"
 if [[ ! -e $folder/.ready ]]; then
     command -v debootstrap >/dev/null || { apt-get update -qq && apt-get install -y -qq debootstrap; }
     # What snapshots of sid say of their age says nothing of what they are for here.
