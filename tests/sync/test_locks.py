@@ -323,6 +323,85 @@ def test_with_leaves_no_lock_of_a_condition_either() -> None:
     assert not lock.locked()
 
 
+SEMAPHORES = [sync.Semaphore, sync.BoundedSemaphore]
+
+
+@pytest.mark.rule(18)
+@pytest.mark.skipif(
+    PURE or sys.version_info < (3, 14), reason="no signal handlers there, or no owner of a Lock"
+)
+@pytest.mark.parametrize("kind", SEMAPHORES)
+def test_with_leaves_every_unit_of_a_semaphore(kind: Any) -> None:
+    struck = struck_kind(kind)(2)
+    for value in 2, 1:
+        with pytest.raises(KeyboardInterrupt), struck:
+            raise AssertionError("never here")
+        assert struck._value == value
+        struck.acquire()
+
+
+@pytest.mark.rule(18)
+@lock_kinds
+def test_what_is_looked_up_and_dropped_releases_nothing(kind: Any) -> None:
+    """Not even inside a block."""
+    lock = kind()
+    with lock:
+        assert hasattr(lock, "__exit__") and lock.locked()
+    assert not lock.locked()
+    lock.acquire()
+    assert hasattr(lock, "__exit__") and lock.locked()
+    lock.__exit__(None, None, None)
+    assert not lock.locked()
+
+
+@pytest.mark.rule(18)
+@pytest.mark.parametrize("kind", [threading.RLock, sync.RLock, sync.Condition])
+def test_what_is_acquired_in_a_block_stays(kind: Any) -> None:
+    lock = kind()
+    with lock:
+        lock.acquire()
+    assert lock._is_owned()
+    lock.release()
+    assert not lock._is_owned()
+
+
+def test_a_standard_condition_enters_and_leaves_our_lock() -> None:
+    for kind in KINDS:
+        lock = kind()
+        condition = threading.Condition(lock)
+        with condition:
+            assert lock.locked()
+        assert not lock.locked()
+
+
+@pytest.mark.rule(18)
+@lock_kinds
+def test_a_wrong_release_in_a_block_is_an_error_at_its_end(kind: Any) -> None:
+    lock = kind()
+    with pytest.raises(RuntimeError), lock:
+        lock.release()
+    for semaphore in (one(1) for one in (threading.BoundedSemaphore, sync.BoundedSemaphore)):
+        with pytest.raises(ValueError, match="too many times"), semaphore:
+            semaphore.release()
+
+
+@pytest.mark.rule(18)
+def test_blocks_that_wait_release_their_own(greenlets: Stage) -> None:
+    semaphore, order = sync.Semaphore(1), []
+
+    def enter(number: int) -> None:
+        with semaphore:
+            order.append(number)
+            greenlets.sleep(0)
+
+    with semaphore:
+        tasks = [greenlets.spawn(enter, number) for number in range(5)]
+        greenlets.until(lambda: waits("semaphore") == 5, "in line")
+    for task in tasks:
+        task.result()
+    assert order == list(range(5)) and semaphore._value == 1
+
+
 @pytest.mark.rule(18)
 @lock_kinds
 def test_what_leaves_a_block_is_found_on_objects_and_classes(kind: Any) -> None:
