@@ -10,7 +10,7 @@ folder=$1
 shift
 
 pythons=(3.14 3.15)
-packages=(ca-certificates gcc g++ libc6-dev make openssl)
+packages=(ca-certificates gcc g++ libc6-dev make openssl procps)
 for version in "${pythons[@]}"; do
     packages+=("python$version-dev" "python$version-venv" "libpython$version-testsuite")
 done
