@@ -286,6 +286,11 @@ def test_a_greenlet_that_waits_for_a_lock_holds_nothing_up(greenlets: Stage) -> 
     task.result()
 
 
+handlers_come_before_the_block = pytest.mark.skipif(
+    not PURE and sys.version_info < (3, 14), reason="CPython runs no signal handlers there"
+)
+
+
 def struck_kind(kind: Any) -> Any:
     """One whose `with` is left between `__enter__` and the block, as a signal handler may do it."""
 
@@ -298,9 +303,7 @@ def struck_kind(kind: Any) -> Any:
 
 
 @pytest.mark.rule(18)
-@pytest.mark.skipif(
-    not PURE and sys.version_info < (3, 14), reason="CPython runs no signal handlers there"
-)
+@handlers_come_before_the_block
 @pytest.mark.parametrize("kind", [sync.RLock, sync.Condition])
 def test_with_leaves_no_lock_if_it_never_gets_to_its_block(kind: Any) -> None:
     struck = struck_kind(kind)()
@@ -313,9 +316,7 @@ def test_with_leaves_no_lock_if_it_never_gets_to_its_block(kind: Any) -> None:
 
 
 @pytest.mark.rule(18)
-@pytest.mark.skipif(
-    PURE or sys.version_info < (3, 14), reason="no signal handlers there, or no owner of a Lock"
-)
+@handlers_come_before_the_block
 def test_with_leaves_no_lock_of_a_condition_either() -> None:
     lock = sync.Lock()
     with pytest.raises(KeyboardInterrupt), struck_kind(sync.Condition)(lock):
@@ -327,9 +328,7 @@ SEMAPHORES = [sync.Semaphore, sync.BoundedSemaphore]
 
 
 @pytest.mark.rule(18)
-@pytest.mark.skipif(
-    PURE or sys.version_info < (3, 14), reason="no signal handlers there, or no owner of a Lock"
-)
+@handlers_come_before_the_block
 @pytest.mark.parametrize("kind", SEMAPHORES)
 def test_with_leaves_every_unit_of_a_semaphore(kind: Any) -> None:
     struck = struck_kind(kind)(2)
