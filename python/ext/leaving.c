@@ -175,11 +175,15 @@ static PyType_Spec spec = {
     .slots = slots,
 };
 
-int ext_guard_with(PyObject *type)
+bool ext_python_is(unsigned long least)
 {
     PyObject *version = PySys_GetObject("hexversion"); /* borrowed */
+    return version && PyLong_AsUnsignedLong(version) >= least;
+}
 
-    if (!version || PyLong_AsUnsignedLong(version) < 0x030e0000)
+int ext_guard_with(PyObject *type)
+{
+    if (!ext_python_is(0x030e0000))
         return 0;
     if (!leaving_type && !(leaving_type = (PyTypeObject *)PyType_FromSpec(&spec)))
         return -1;

@@ -261,8 +261,9 @@ static PyObject *lock_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 {
     bool given = PyTuple_Size(args) > 0 || (kwargs && PyDict_Size(kwargs) > 0);
 
-    if (type == lock_type && given)
-        return PyErr_Format(PyExc_TypeError, "Lock() takes no arguments");
+    if (given && (type == lock_type || (type == rlock_type && ext_python_is(0x030f0000))))
+        return PyErr_Format(PyExc_TypeError, "%s() takes no arguments",
+                            type == lock_type ? "Lock" : "RLock");
     PyObject *self = PyType_GenericAlloc(type, 0);
     if (self)
         np_sema_init(&((LockObject *)self)->free, 1);

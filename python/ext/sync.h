@@ -47,6 +47,8 @@ int ext_add_lock_types(PyObject *module);
 
 /* --- leaving.c ------------------------------------------------------------------------------- */
 
+bool ext_python_is(unsigned long least); /* as sys.hexversion, or later */
+
 /* `__exit__` of a type releases what `__enter__` has acquired, also where a signal handler raises
  * between that and the block. */
 int ext_guard_with(PyObject *type);

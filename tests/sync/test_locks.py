@@ -165,6 +165,19 @@ def test_only_the_reentrant_lock_has_subclasses() -> None:
         type("Other", (sync.Lock,), {})
 
 
+@pytest.mark.filterwarnings("ignore:.*RLock:DeprecationWarning")
+@pytest.mark.parametrize("name", ["Lock", "RLock"])
+def test_arguments_are_refused_as_the_standard_ones_refuse_them(name: str) -> None:
+    def outcome(kind: Any) -> type[Exception] | None:
+        try:
+            kind(1)
+        except TypeError as error:
+            return type(error)
+        return None
+
+    assert outcome(getattr(sync, name)) == outcome(getattr(threading, name))
+
+
 def test_a_lock_is_released_from_anywhere(crew: Stage) -> None:
     lock = sync.Lock()
     crew.spawn(lock.acquire).result()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -208,6 +209,8 @@ class RLock(_LockBase):
     __slots__ = ("_lock",)
 
     def __init__(self, *unused: object, **unused_too: object) -> None:
+        if (unused or unused_too) and type(self) is RLock and sys.version_info >= (3, 15):
+            raise TypeError("RLock() takes no arguments")
         self._lock: Any = ffi.new("fifo_rlock *")  # who has it, and how often, is known there
         self._begun = {}
         self._free = ffi.addressof(self._lock, "free")
