@@ -278,7 +278,6 @@ def test_a_socket_that_lingers_as_it_is_closed_leaves_others_the_gil(last: str) 
 
 
 @needs_greenlet
-@pytest.mark.allow_leak("the pool's threads")
 @pytest.mark.skipif(sys.platform != "linux", reason="a fact about the Linux kernel")
 @pytest.mark.parametrize("killed", [False, True], ids=["waits", "killed"])
 def test_a_socket_that_lingers_as_it_is_closed_leaves_other_greenlets_their_turns(
