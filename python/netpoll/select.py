@@ -58,6 +58,7 @@ _IN, _PRI, _OUT = 1, 2, 4
 #: Where the standard functions find a timeout too large: in seconds, and in milliseconds.
 _MAX_SECONDS = 2**63 / 1e9 - 1
 _MAX_MS = 2**31 - 1
+_NO_FILE = 2**31 - 1  #: a number that nothing has
 
 
 # --- waiting --------------------------------------------------------------------------------------
@@ -139,12 +140,13 @@ def _watched(interests: Interests) -> Iterator[Watch | None]:
 
 
 def _number(timeout: Any, limit: float, refuse: Callable[[Any], object]) -> float:
-    """:param refuse: the standard function, which raises what is wrong, and so does not wait."""
+    """:param refuse: the standard function, which raises what is wrong; it must not wait."""
     if not isinstance(timeout, (int, float)):
         try:
             timeout = operator.index(timeout)
         except TypeError:
             refuse(timeout)
+            timeout = float(timeout)
     if not -limit <= timeout <= limit:  # NaN, too
         refuse(timeout)
     return float(timeout)
@@ -204,6 +206,12 @@ select.__module__ = __name__
 
 if hasattr(_std, "poll"):
 
+    def _refuse_poll(timeout: Any) -> None:
+        """What is no file is ready at once, for versions that take any time (3.15)."""
+        poll = _std.poll()
+        poll.register(_NO_FILE)
+        poll.poll(timeout)
+
     class poll:  # type: ignore[no-redef]
         """As in the standard module, where it is a function that makes objects like this."""
 
@@ -236,7 +244,7 @@ if hasattr(_std, "poll"):
             _turns.acquire()
             seconds = None
             if timeout is not None:
-                seconds = _number(timeout, _MAX_MS, self._poll.poll) / 1000
+                seconds = _number(timeout, _MAX_MS, _refuse_poll) / 1000
                 seconds = None if seconds < 0 else seconds
             attempt = partial(self._poll.poll, 0)
             found: list[tuple[int, int]] = attempt()

@@ -532,7 +532,6 @@ def test_it_is_freed_at_once(name: str) -> None:
 
 
 @needs_greenlet
-@pytest.mark.allow_leak("the poller of the main thread's hub")
 @pytest.mark.parametrize("name", SCENES | GREEN_SCENES)
 def test_it_is_freed_at_once_in_a_hub(name: str) -> None:
     played = (SCENES | GREEN_SCENES)[name]

@@ -37,6 +37,11 @@ _GONE = object()
 Method = Callable[["Sema"], None]
 
 
+def parts(sema: Sema) -> tuple[Any, int, Any]:
+    """For a block of `with`: the core's semaphore, its limit, its name."""
+    return sema._s, sema._limit, sema._name
+
+
 class _InC:
     """A method that is one call into C, without arguments: no signal handler comes between."""
 
