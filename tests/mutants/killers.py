@@ -15,7 +15,6 @@ import subprocess
 import sys
 import tokenize
 from collections.abc import Callable, Collection, Iterable
-from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -29,6 +28,7 @@ from programs import (
     explorer,
     lay,
     module,
+    once,
     overlay,
     workplace,
 )
@@ -123,7 +123,7 @@ def object_code(file: str) -> bytes | None:
     return target.read_bytes() if compiled(unit, overlay(), target) else None
 
 
-@cache
+@once
 def original_code(file: str) -> bytes | None:
     mutated = (overlay() / file).read_text(encoding="utf-8")
     lay(file, (ROOT / file).read_text(encoding="utf-8"))
@@ -222,7 +222,7 @@ def in_order(mutant: Mutant, before: list[Kill]) -> list[str]:
     return list(dict.fromkeys([*killed, *chosen]))
 
 
-@cache
+@once
 def sound(tests: tuple[str, ...]) -> None:
     """They pass without a mutant, or each of their verdicts would be wrong."""
     failed = run_suite(ROOT / "python", tests)
