@@ -8,7 +8,15 @@ from typing import Any
 
 from netpoll import _errors
 from netpoll._cffi import engine
-from netpoll._cffi.engine import CLOSED, INTERRUPTED, NEVER, PARKED, DescBase, nanoseconds
+from netpoll._cffi.engine import (
+    CLOSED,
+    INTERRUPTED,
+    NEVER,
+    PARKED,
+    TIMEOUT,
+    DescBase,
+    nanoseconds,
+)
 from netpoll._cffi.hub import HubBase, Token, current_hub, get_hub
 from netpoll._core import ffi, lib
 
@@ -78,6 +86,9 @@ def acquire_into(unit: Any, sema: Any, until: int, what: Any) -> int:
         lib.np_begin_wait()
         while (rc := lib.acquire_unit(sema, unit, until, what)) == INTERRUPTED:
             pass  # signal handlers have run; its place in the queue is kept
+        return rc
+    rc = lib.acquire_unit(sema, unit, 0, what)  # in the hub's greenlet, too
+    if rc != TIMEOUT or until == 0:
         return rc
     rc = CLOSED
     while rc == CLOSED and not lib.np_sema_is_shut(sema):
