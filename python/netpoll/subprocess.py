@@ -33,7 +33,7 @@ from typing import Any
 from netpoll import select as _select
 from netpoll._blocking import children as _children
 from netpoll._blocking.start import Start as _Start
-from netpoll._engine import current_hub
+from netpoll._engine import coop_yield, current_hub
 from netpoll._rebind import rebind as _rebind
 from netpoll._whole import call as _call
 
@@ -130,6 +130,11 @@ else:
             return _nullcontext([])  # `__init__` closes them
 
         _communicate = _rebind(_std.Popen._communicate, globals())  # type: ignore[attr-defined]
+
+        def poll(self) -> int | None:
+            """As in the standard class."""
+            coop_yield(False)
+            return super().poll()
 
         def _wait(self, timeout: float | None) -> int | None:
             lock = self._waitpid_lock  # type: ignore[attr-defined]

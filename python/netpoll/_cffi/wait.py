@@ -28,11 +28,11 @@ def instant_after(ns: int) -> int:
     return NEVER if ns == NEVER else min(lib.np_now() + ns, NEVER)
 
 
-def coop_yield() -> None:
-    """Before an operation that may wait."""
+def coop_yield(may_wait: bool = True) -> None:
+    """Before an operation: in a hub others get a turn now and then."""
     hub = current_hub()
     if hub is not None:
-        hub.coop_yield()
+        hub.coop_yield(may_wait)
 
 
 def sleep(seconds: float = 0) -> None:
@@ -144,7 +144,7 @@ def wait_at(desc: DescBase, mode: int, flags: int) -> None:
     if hub is None:
         engine.wait_in_thread(desc, mode, flags)
         return
-    hub.coop_yield()
+    hub.coop_yield(True)
     while not _wait_once(hub, desc, mode, flags):
         pass
 
