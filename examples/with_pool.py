@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 import netpoll
 from netpoll import READ, green
-from netpoll.adapters.level import look
+from netpoll.adapters.level import poll_now
 from netpoll.adapters.psycopg import Connection
 from netpoll.sync import LifoQueue
 
@@ -48,7 +48,7 @@ class Pool:
 
 def is_alive(conn: Connection) -> bool:
     """One that has something to say which nobody asked for was closed by the server."""
-    if look({conn.fileno(): READ}):
+    if poll_now({conn.fileno(): READ}):
         conn.close()
     return not conn.closed
 

@@ -188,8 +188,9 @@ def _make_the_overflow_poller(sock: Any) -> None:
 @pytest.fixture(autouse=True)
 def _no_leaks(request: pytest.FixtureRequest, _process_wide_poller: None) -> Iterator[None]:
     fds, threads, gil = open_fds(), set(threading.enumerate()), _has_gil()
+    hub = _engine.current_hub()
     yield
-    assert _engine.current_hub() is None, "the main thread has a hub"
+    assert _engine.current_hub() is hub, "the main thread has a hub from now on"
     assert _has_gil() == gil, "a module brought the GIL back"
     if request.node.get_closest_marker("allow_leak"):
         return

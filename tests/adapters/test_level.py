@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from netpoll import READ, WRITE, BusyError, ClosedError, DeadlineExceeded
-from netpoll.adapters.level import is_ready, look, wait_level
+from netpoll.adapters.level import is_ready, poll_now, wait_level
 from support import LONG, ClosedMeanwhile, Sockets, Stage, blocked, drain, fill, needs_fileno
 
 
@@ -125,7 +125,7 @@ def test_many_threads_wait_for_either_mode_on_one_poller(threads: Stage, sockets
             a.recv(1)
 
 
-def test_is_ready_looks_and_does_not_wait(stage: Stage, sockets: Sockets) -> None:
+def test_is_ready_asks_and_does_not_wait(stage: Stage, sockets: Sockets) -> None:
     a, b = sockets.pair()
     desc = stage.open(a)
     assert is_ready(desc, READ) == 0
@@ -153,7 +153,7 @@ def test_look_tells_what_is_ready_of_any_number(sockets: Sockets) -> None:
     both = READ | WRITE
     a.send(b"x")
     wanted = {b.fileno(): both, c.fileno(): both, d.fileno(): READ, a.fileno(): WRITE}
-    assert dict(look(wanted)) == {b.fileno(): both, c.fileno(): WRITE, a.fileno(): WRITE}
+    assert dict(poll_now(wanted)) == {b.fileno(): both, c.fileno(): WRITE, a.fileno(): WRITE}
     c.close()
-    assert look({d.fileno(): READ}) == [(d.fileno(), READ)]  # the end is news for a reader
-    assert look({}) == []
+    assert poll_now({d.fileno(): READ}) == [(d.fileno(), READ)]  # the end makes it readable
+    assert poll_now({}) == []

@@ -19,6 +19,8 @@ import types
 from collections.abc import Callable
 from typing import Any
 
+from netpoll._stand_in import StandIn
+
 PLACES = ("threads", "hubs", "greenlets")
 
 
@@ -136,14 +138,14 @@ def put_into(module: types.ModuleType, sockets: str, place: str) -> None:
         name, make = MODULES[kind]
         names[name] = make()
     if place == "hubs":
-        names["thread"] = _Proxy(_thread, start_new_thread=_start_hub)
+        names["thread"] = StandIn(_thread, {"start_new_thread": _start_hub})
         threading.Thread._bootstrap_inner = _in_hub(threading.Thread._bootstrap_inner)
         names["start_new_thread"] = _start_hub
     elif place == "greenlets":
-        names["thread"] = _Proxy(_thread, start_new_thread=_start_greenlet)
+        names["thread"] = StandIn(_thread, {"start_new_thread": _start_greenlet})
         names["start_new_thread"] = _start_greenlet
-        names["threading"] = _Proxy(threading, Event=_GreenEvent, get_ident=_green_ident)
-        names["time"] = _Proxy(time, sleep=_green_sleep)
+        names["threading"] = StandIn(threading, {"Event": _GreenEvent, "get_ident": _green_ident})
+        names["time"] = StandIn(time, {"sleep": _green_sleep})
         names["select"] = _netpoll_select()
         for name in ("start", "join", "is_alive"):
             setattr(threading.Thread, name, vars(_GreenThread)[name])
@@ -161,15 +163,6 @@ def run_in(place: str, function: Callable[[], None]) -> None:
     from netpoll import green
 
     green.run(function)
-
-
-class _Proxy(types.ModuleType):
-    """A module with some names replaced."""
-
-    def __init__(self, module: types.ModuleType, **names: Any) -> None:
-        super().__init__(module.__name__)
-        vars(self).update(vars(module))
-        vars(self).update(names)
 
 
 # --- hubs -----------------------------------------------------------------------------------------

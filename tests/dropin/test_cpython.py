@@ -6,7 +6,6 @@ What passes with the standard class must pass, but for the list in cpython_excep
 
 from __future__ import annotations
 
-import os
 import sys
 
 import cpython_suite as suite
@@ -17,17 +16,16 @@ from support import HAS_GREENLET
 SOCKET = "test.test_socket"
 SSL = "test.test_ssl"
 SYNC = "sync_tests"  # those of locks, queues and locals, in a module of ours
+#: With both engines; the others only use the sockets that these have tried.
 LIBRARIES = ["test.test_httpservers", "test.test_smtplib", "test.test_socketserver"]
-#: These take a minute: `make test-dropin`, which .ci/run calls.
-if os.environ.get("DROPIN") == "all":
-    LIBRARIES += [
-        "test.test_ftplib",
-        "test.test_httplib",
-        "test.test_imaplib",
-        "test.test_poplib",
-        "test.test_urllib2_localnet",
-        "test.test_xmlrpc",
-    ]
+OTHER_LIBRARIES = [
+    "test.test_ftplib",
+    "test.test_httplib",
+    "test.test_imaplib",
+    "test.test_poplib",
+    "test.test_urllib2_localnet",
+    "test.test_xmlrpc",
+]
 
 MISSING = suite.available(SOCKET)
 
@@ -36,6 +34,19 @@ pytestmark = [
     pytest.mark.skipif(sys.platform != "linux", reason="examined on Linux only so far"),
     pytest.mark.timeout(600),
 ]
+
+#: Where the tests run.  `make test` has the place where most can go wrong.
+PLACES = [
+    pytest.param("threads", marks=pytest.mark.slow),
+    pytest.param("hubs", marks=pytest.mark.slow),
+    "greenlets",
+]
+
+
+def of(module: str) -> pytest.MarkDecorator:
+    """What compares with the same baseline runs in the same process."""
+    return pytest.mark.xdist_group(module)
+
 
 _baselines: dict[str, suite.Outcomes] = {}
 
@@ -54,17 +65,24 @@ def described(found: suite.Outcomes) -> str:
     return "\n".join(f"--- {o.kind}: {name}\n{o.text}" for name, o in found.items())
 
 
-@pytest.mark.parametrize(("module", "least"), [(SOCKET, 300), (SSL, 80)])
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("module", "least"),
+    [pytest.param(SOCKET, 300, marks=of(SOCKET)), pytest.param(SSL, 80, marks=of(SSL))],
+)
 def test_the_standard_class_passes_most(module: str, least: int) -> None:
     passed = [name for name, outcome in baseline(module).items() if outcome.kind == "ok"]
     assert len(passed) > least
 
 
-@pytest.mark.parametrize("place", ["threads", "hubs", "greenlets"])
+@of(SOCKET)
+@pytest.mark.parametrize("place", PLACES)
 def test_sockets(place: str) -> None:
     all_pass(SOCKET, "netpoll", place)
 
 
+@of(SSL)
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("modules", "place"),
     [("netpoll", "threads"), ("netpoll", "hubs"), ("netpoll+ssl", "greenlets")],
@@ -75,19 +93,29 @@ def test_tls(modules: str, place: str) -> None:
     all_pass(SSL, modules, place)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", ["threads", "hubs", "greenlets"])
-@pytest.mark.parametrize("module", ["test.test_select", "test.test_poll", "test.test_epoll"])
+@pytest.mark.parametrize(
+    "module",
+    [
+        pytest.param(name, marks=of(name))
+        for name in ("test.test_select", "test.test_poll", "test.test_epoll")
+    ],
+)
 def test_select(module: str, place: str) -> None:
     all_pass(module, "select", place)
 
 
-@pytest.mark.skipif(os.environ.get("DROPIN") != "all", reason="takes a minute: make test-dropin")
+@of("test.test_subprocess")
+@pytest.mark.slow
+@pytest.mark.any_engine
 @pytest.mark.parametrize("place", ["threads", "hubs"])
 def test_subprocess(place: str) -> None:
     all_pass("test.test_subprocess", "subprocess", place)
 
 
-@pytest.mark.parametrize("place", ["threads", "hubs", "greenlets"])
+@of(SYNC)
+@pytest.mark.parametrize("place", PLACES)
 def test_locks_queues_and_locals(place: str) -> None:
     all_pass(SYNC, "sync", place)
 
@@ -99,7 +127,14 @@ def test_a_standard_lock_blocks_the_hub() -> None:
     assert {outcome.kind for outcome in found.values()} == {"hung"}
 
 
-@pytest.mark.parametrize("module", LIBRARIES)
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "module",
+    [
+        *LIBRARIES,
+        *(pytest.param(name, marks=pytest.mark.any_engine) for name in OTHER_LIBRARIES),
+    ],
+)
 def test_clients_and_servers_of_the_standard_library(module: str) -> None:
     """Under netpoll.patch, every thread of theirs with a hub."""
     all_pass(module, "patched", "hubs")
@@ -124,6 +159,8 @@ def all_pass(module: str, modules: str, place: str) -> None:
     assert not stale, f"no exceptions any more: {stale}"
 
 
+@of(SOCKET)
+@pytest.mark.slow
 def test_a_subclass_that_changes_nothing_passes_all() -> None:
     """So a failure with ours is ours, and not the harness's."""
     before = _some()
@@ -131,6 +168,8 @@ def test_a_subclass_that_changes_nothing_passes_all() -> None:
     assert suite.regressions(before, after) == {}
 
 
+@of(SOCKET)
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("sockets", "kind"), [("lossy", "failed"), ("deaf", "hung")], ids=["lossy", "deaf"]
 )

@@ -13,7 +13,15 @@ from typing import Any
 
 import pytest
 from netpoll import ClosedError, socket
-from support import Stage, needs_fork, needs_greenlet, needs_sigint, needs_unix_sockets, python
+from support import (
+    Stage,
+    ThreadTask,
+    needs_fork,
+    needs_greenlet,
+    needs_sigint,
+    needs_unix_sockets,
+    python,
+)
 
 pytestmark = pytest.mark.rule(8)
 
@@ -270,7 +278,6 @@ def test_a_socket_that_lingers_as_it_is_closed_leaves_others_the_gil(last: str) 
 
 
 @needs_greenlet
-@pytest.mark.allow_leak("the poller of the main thread's hub, and the pool's threads")
 @pytest.mark.skipif(sys.platform != "linux", reason="a fact about the Linux kernel")
 @pytest.mark.parametrize("killed", [False, True], ids=["waits", "killed"])
 def test_a_socket_that_lingers_as_it_is_closed_leaves_other_greenlets_their_turns(
@@ -302,7 +309,7 @@ def test_a_socket_that_lingers_as_it_is_closed_leaves_other_greenlets_their_turn
         assert a.fileno() == -1
         b.close()
 
-    green.run(close)
+    ThreadTask("a hub", green.run, (close,)).result()
 
 
 def _ends(receive: Any) -> None:

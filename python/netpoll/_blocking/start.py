@@ -19,6 +19,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from netpoll._file import File, fdopen
+from netpoll._stand_in import StandIn
 from netpoll._whole import call, consume
 
 __all__ = ["Start"]
@@ -41,18 +42,20 @@ class Start:
         """The globals of the code."""
         names = dict(
             self._namespace,
-            os=_Instead(
+            os=StandIn(
                 os,
-                pipe=self._pipe,
-                open=self._open,
-                dup=self._dup,
-                close=self._close,
-                waitpid=self._waitpid,
-                posix_spawn=self._posix_spawn,
+                {
+                    "pipe": self._pipe,
+                    "open": self._open,
+                    "dup": self._dup,
+                    "close": self._close,
+                    "waitpid": self._waitpid,
+                    "posix_spawn": self._posix_spawn,
+                },
             ),
             # Which thread has it can be asked, so that it is given back by all means.
-            threading=_Instead(self._namespace["threading"], Lock=RLock),
-            io=_Instead(self._namespace["io"], open=self._open_file),
+            threading=StandIn(self._namespace["threading"], {"Lock": RLock}),
+            io=StandIn(self._namespace["io"], {"open": self._open_file}),
             _fork_exec=self._fork_exec,
         )
         if "_posixsubprocess" in names:  # CPython 3.10
@@ -114,14 +117,3 @@ class Start:
         owned = partial(setattr, raw, "_closefd", True)
         consume(map(call, (partial(self._numbers.remove, number), owned)))
         return file
-
-
-class _Instead:
-    """A module, with some other functions."""
-
-    def __init__(self, module: Any, **functions: Any) -> None:
-        self._module = module
-        vars(self).update(functions)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._module, name)

@@ -2,7 +2,7 @@
 
 `PollDesc.wait` reports edges: after a wait, one has to read (or write) until it would block, or the
 rest of the data may never be reported (rule 1).  libpq, most database drivers and everything
-written for `select` leave data behind and expect to be told of it again.  For them one looks
+written for `select` leave data behind and expect to be told of it again.  For them one asks
 before one waits:
 
     from netpoll.adapters.level import is_ready, wait_level
@@ -41,14 +41,14 @@ from netpoll.adapters._nest import (
     has_descriptor,
 )
 
-__all__ = ["LEVEL_TRIGGERED", "is_ready", "look", "wait_level"]
+__all__ = ["LEVEL_TRIGGERED", "is_ready", "poll_now", "wait_level"]
 
-#: The backends that look anew at each `park` and `wait`, and so need no look before.
+#: The backends that ask the kernel at each `park` and `wait`, so nobody has to before.
 LEVEL_TRIGGERED = frozenset({"poll", "iocp"})
 #: The backends whose events may be stale: they were true once since the last `park`.
 STALE_EVENTS = frozenset({"iocp"})
 
-#: Seconds between two looks where a poller has no descriptor to sleep on.
+#: Seconds between two polls where a poller has no descriptor to sleep on.
 NAP = 0.001
 
 
@@ -65,8 +65,8 @@ def is_ready(desc: PollDesc, modes: int) -> int:
     coop_yield(False)
     for mode in (READ, WRITE):
         if modes & mode:
-            desc.reset(mode)  # first: what comes after the look is an edge
-    return sum(ready for _, ready in look({desc.fd: modes}))
+            desc.reset(mode)  # first: what comes after the poll is an edge
+    return sum(ready for _, ready in poll_now({desc.fd: modes}))
 
 
 def wait_level(desc: PollDesc, modes: int) -> int:
@@ -94,13 +94,13 @@ def _wait_for_edge(desc: PollDesc, modes: int) -> int:
     return _either_in_thread(desc)
 
 
-# --- a look --------------------------------------------------------------------------------------
+# --- asking the kernel ----------------------------------------------------------------------------
 
 if sys.platform == "win32":
     #: What Windows's select takes at once: FD_SETSIZE as Python is built.
     MOST = 512
 
-    def look(wanted: Mapping[int, int]) -> list[tuple[int, int]]:
+    def poll_now(wanted: Mapping[int, int]) -> list[tuple[int, int]]:
         """Of descriptors and the modes asked for, those that are ready, without blocking."""
         ready: dict[int, int] = {}
         rest = list(wanted.items())
@@ -125,7 +125,7 @@ else:
         for events in range(2 * max(select.POLLNVAL, select.POLLHUP, select.POLLERR))
     }
 
-    def look(wanted: Mapping[int, int]) -> list[tuple[int, int]]:
+    def poll_now(wanted: Mapping[int, int]) -> list[tuple[int, int]]:
         """Of descriptors and the modes asked for, those that are ready, without blocking."""
         poll = select.poll()
         for fd, modes in wanted.items():
@@ -210,7 +210,7 @@ class _ThreadWatches(PollerWatches):
         self._wake_writer.close()
 
     def wake(self) -> None:
-        """From any thread: the sleeper has to look."""
+        """From any thread: the sleeper has to poll again."""
         with contextlib.suppress(OSError):  # woken often enough, or it has ended
             self._wake_writer.send(b"!")
 

@@ -13,8 +13,8 @@ it is so no longer.  A poller reports edges.  So whenever the selector sleeps, a
 each mode that is wanted; and those that were reported last time are *suspect*: the next `select`
 begins by checking them, and no others, with one poll(2).  What is still ready is reported again,
 the rest is suspect no longer.  So the cost grows with what is reported, not with what is
-registered.  Backends that look anew at each `park` need no poll(2): to park what is suspect is
-enough.  Where an event may be stale (`level.STALE_EVENTS`) a look comes after it instead.
+registered.  Backends that ask the kernel at each `park` need no poll(2): to park what is suspect is
+enough.  Where an event may be stale (`level.STALE_EVENTS`) the kernel is asked after it instead.
 
 A signal handler that raises in the midst of this may leave a token out unnoticed.  Then everything
 that is registered is suspect, once.
@@ -32,7 +32,7 @@ from netpoll import READ, WRITE, BusyError, ClosedError, NotPollableError, PollD
 from netpoll._blocking.readiness import wait_readable
 from netpoll._engine import coop_yield, current_hub
 from netpoll.adapters._nest import has_descriptor
-from netpoll.adapters.level import LEVEL_TRIGGERED, STALE_EVENTS, look
+from netpoll.adapters.level import LEVEL_TRIGGERED, STALE_EVENTS, poll_now
 
 if TYPE_CHECKING:
     from _typeshed import FileDescriptorLike
@@ -61,7 +61,7 @@ class _Entry:
     def park(self, modes: int) -> int:
         """Have the poller tell of what happens from now on.
 
-        What happened before is forgotten, so look after this.  Gives the modes that cannot be
+        What happened before is forgotten, so ask the kernel after this.  Gives the modes that cannot be
         parked, as there is an error and nothing else, which is something to be reported.
         """
         failed = 0
@@ -209,17 +209,17 @@ class PollerSelector(selectors.BaseSelector):
     def _recheck_suspects(self) -> dict[_Entry, int]:
         """Nothing is suspect after this; what is ready is found."""
         found: dict[_Entry, int] = {}
-        looked_at: dict[int, int] = {}
+        asked: dict[int, int] = {}
         suspect = self._suspect
         while suspect:
             entry, modes = suspect.popitem()
             modes &= entry.events
             if modes & ~entry.parked and (failed := entry.park(modes)):
                 found[entry] = failed
-            looked_at[entry.fd] = modes
+            asked[entry.fd] = modes
         if self._rechecks:
             entries = self._entries
-            for fd, ready in look(looked_at):
+            for fd, ready in poll_now(asked):
                 if (still := entries.get(fd)) is not None:
                     found[still] = found[still] | ready if still in found else ready
         return found
@@ -250,7 +250,7 @@ class PollerSelector(selectors.BaseSelector):
     def _confirm(self, found: dict[_Entry, int]) -> dict[_Entry, int]:
         """Of what was told, what is still so; the rest is parked again."""
         self._suspect.update(found)
-        ready = dict(look({entry.fd: modes & entry.events for entry, modes in found.items()}))
+        ready = dict(poll_now({entry.fd: modes & entry.events for entry, modes in found.items()}))
         return {entry: ready[entry.fd] for entry in found if entry.fd in ready}
 
     def _start_anew(self) -> None:
