@@ -61,8 +61,8 @@ class _Entry:
     def park(self, modes: int) -> int:
         """Have the poller tell of what happens from now on.
 
-        What happened before is forgotten, so ask the kernel after this.  Gives the modes that cannot be
-        parked, as there is an error and nothing else, which is something to be reported.
+        What happened before is forgotten, so ask the kernel after this.  Gives the modes that
+        cannot be parked, as there is an error and nothing else, which is something to be reported.
         """
         failed = 0
         for mode in _SPLIT[modes & ~self.parked]:
