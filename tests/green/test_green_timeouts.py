@@ -152,7 +152,7 @@ def test_the_error_is_caught_inside(greenlets: Stage) -> None:
 
 
 def test_to_be_moved_it_needs_an_instant(greenlets: Stage) -> None:
-    with green.timeout(LONG) as limit, pytest.raises(TypeError):
+    with green.timeout(LONG) as limit, pytest.raises(TypeError, match="move"):
         limit.move()  # type: ignore[call-arg]
 
 
