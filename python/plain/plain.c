@@ -4,7 +4,9 @@
 #endif
 #include "plain.h"
 
-#ifndef _WIN32
+#ifdef _WIN32
+#include <windows.h>
+#else
 #include <errno.h>
 #include <fcntl.h>
 #include <unistd.h>
@@ -167,6 +169,18 @@ void close_boxed_fd(np_fd *box)
     *box = -1;
     if (fd >= 0)
         (void)close((int)fd);
+}
+
+#else
+
+void cancel_thread_io(unsigned long thread)
+{
+    HANDLE handle = OpenThread(THREAD_TERMINATE, FALSE, thread);
+
+    if (!handle)
+        return;
+    (void)CancelSynchronousIo(handle); /* fails if the thread waits for nothing */
+    CloseHandle(handle);
 }
 
 #endif

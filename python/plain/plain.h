@@ -80,5 +80,14 @@ void close_boxed_fd(np_fd *box);
 
 /* cdef for POSIX: end */
 
+#else
+
+/* cdef for Windows: begin */
+
+/* What the thread waits for in the system, if it does, fails. */
+void cancel_thread_io(unsigned long thread);
+
+/* cdef for Windows: end */
+
 #endif
 #endif
