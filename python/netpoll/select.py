@@ -32,7 +32,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from netpoll._api import PollDesc
 from netpoll._blocking.readiness import wait_readable
-from netpoll._engine import Sema, current_hub, pause
+from netpoll._engine import coop_yield, current_hub, pause
 from netpoll._errors import ClosedError, refuse_copies
 
 T = TypeVar("T")
@@ -44,11 +44,6 @@ __all__ = [name for name in vars(_select) if not name.startswith("_")]
 
 #: Seconds between two tries where nothing can tell that it is time for one.
 _INTERVAL = 0.005
-
-#: Always open: to acquire it is an operation that does not wait, and so gives others a turn now and
-#: then.
-_turns = Sema()
-_turns.open()
 
 #: What a wait is for: number -> POLLIN, POLLOUT, POLLPRI.
 Interests = dict[int, int]
@@ -178,7 +173,7 @@ def select(
 ) -> tuple[list[Any], list[Any], list[Any]]:
     if current_hub() is None:
         return _std.select(rlist, wlist, xlist, timeout)  # type: ignore[no-any-return]
-    _turns.acquire()
+    coop_yield(timeout != 0)
     lists = [_listed(files) for files in (rlist, wlist, xlist)]
     seconds = None
     if timeout is not None:
@@ -241,7 +236,7 @@ if hasattr(_std, "poll"):
             """Wait for any of them, so many milliseconds; None or less than 0: for ever."""
             if current_hub() is None:
                 return self._poll.poll(timeout)  # type: ignore[no-any-return]
-            _turns.acquire()
+            coop_yield(timeout != 0)
             seconds = None
             if timeout is not None:
                 seconds = _number(timeout, _MAX_MS, _refuse_poll) / 1000
@@ -330,7 +325,7 @@ if hasattr(_std, "epoll"):
             """Wait for any of them, so many seconds; None or less than 0: for ever."""
             if current_hub() is None:
                 return self._made.poll(timeout, maxevents)  # type: ignore[no-any-return]
-            _turns.acquire()
+            coop_yield(timeout != 0)
             seconds = None
             if timeout is not None:
                 refuse = partial(self._made.poll, maxevents=maxevents)
@@ -369,7 +364,7 @@ if hasattr(_std, "kqueue"):
             """Change what is watched for, and wait for so many events, for so many seconds."""
             if current_hub() is None or maxevents <= 0:
                 return self._made.control(changelist, maxevents, timeout)  # type: ignore[no-any-return]
-            _turns.acquire()
+            coop_yield(timeout != 0)
             seconds = None
             if timeout is not None:
                 seconds = _number(timeout, _MAX_SECONDS, partial(self._made.control, None, 0))

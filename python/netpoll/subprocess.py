@@ -35,7 +35,7 @@ from netpoll import select as _select
 from netpoll._blocking import children as _children
 from netpoll._blocking.start import Start as _Start
 from netpoll._blocking.threads import Call as _Call
-from netpoll._engine import current_hub
+from netpoll._engine import coop_yield, current_hub
 from netpoll._file import fdopen as _fdopen
 from netpoll._rebind import rebind as _rebind
 from netpoll._stand_in import StandIn as _StandIn
@@ -48,6 +48,16 @@ globals().update({name: value for name, value in vars(_std).items() if name not 
 
 
 _init: Any = _std.Popen.__init__  # `netpoll.patch` may put ours there later
+
+_standard_poll: Any = _std.Popen.poll
+
+
+def _poll(self: Any) -> int | None:
+    """As in the standard class."""
+    coop_yield(False)
+    ended: int | None = _standard_poll(self)
+    return ended
+
 
 if _sys.platform == "win32":
 
@@ -97,6 +107,8 @@ if _sys.platform == "win32":
             calls = [(pipe, _partial(_read_all, pipe)) for pipe in (self.stdout, self.stderr)]
             calls.append((self.stdin, _partial(self._stdin_write, input)))  # type: ignore[attr-defined]
             return [(pipe, _children.begin(call)) for pipe, call in calls if pipe]
+
+        poll = _poll
 
         def _wait(self, timeout: float | None) -> int | None:
             wait = super()._wait  # type: ignore[misc]
@@ -170,6 +182,8 @@ else:
             return _nullcontext([])  # `__init__` closes them
 
         _communicate = _rebind(_std.Popen._communicate, globals())  # type: ignore[attr-defined]
+
+        poll = _poll
 
         def _wait(self, timeout: float | None) -> int | None:
             lock = self._waitpid_lock  # type: ignore[attr-defined]

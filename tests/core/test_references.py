@@ -18,7 +18,7 @@ import netpoll
 import pytest
 from netpoll import READ, WRITE, Poller, socket, sync
 from netpoll.socket import MSG_PEEK, MSG_TRUNC
-from support import WINDOWS, ThreadTask, needs_counts
+from support import HAS_GREENLET, WINDOWS, ThreadTask, needs_counts
 
 pytestmark = [needs_counts, pytest.mark.rule(17)]
 
@@ -36,7 +36,11 @@ ALWAYS: list[object] = [
     netpoll.PollDesc,
     socket.socket,
 ]
-ALWAYS += [sync.Lock, sync.RLock, sync.SimpleQueue, sync.Condition, sync.local]
+ALWAYS += [sync.Lock, sync.RLock, sync.SimpleQueue, sync.Condition, sync.Semaphore, sync.local]
+if HAS_GREENLET:
+    from netpoll import green
+
+    ALWAYS += [green.timeout, green.Group, green.Greenlet]
 Call = Callable[[Any], object]
 
 

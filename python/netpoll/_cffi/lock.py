@@ -108,9 +108,9 @@ class _LockBase:
         lib.np_sema_init(self._free, 1)
 
     def _acquire(self, until: int) -> bool:
+        coop_yield(until != 0)
         if until == 0:
             return bool(lib.np_sema_try(self._free) == OK)
-        coop_yield()
         rc = acquire(self._free, until, _LOCK)
         if rc < 0:
             raise _errors.system(-rc, "lock")
@@ -228,8 +228,7 @@ class RLock(_LockBase):
         me = get_ident()
         if lib.lock_again(self._lock, me, block):
             return True
-        if until:
-            coop_yield()
+        coop_yield(until != 0)
         unit = new_unit(self._free, _LOCK)
         rc = acquire_into(unit, self._free, until, _LOCK)
         if rc < 0:
@@ -342,6 +341,7 @@ class ConditionBase:
         hub = current_hub()
         if hub is not None:
             hub.current_waiter()  # not in the hub's greenlet
+            hub.coop_yield(until != 0)
         notified = ffi.new("np_sema *")
         self._line.append(notified)
         try:
