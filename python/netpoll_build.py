@@ -91,8 +91,7 @@ def declared(header: str, name: str = "cdef") -> str:
 def cdef() -> str:
     """What cffi makes callable: the public header, and what the engine in Python has of its own."""
     parts = [declared("csrc/netpoll.h"), declared("python/plain/plain.h"), BUDGETS]
-    if not WINDOWS:
-        parts.append(declared("python/plain/plain.h", "cdef for POSIX"))
+    parts.append(declared("python/plain/plain.h", f"cdef for {'Windows' if WINDOWS else 'POSIX'}"))
     return "".join(parts)
 
 

@@ -523,7 +523,8 @@ class Sockets:
         return self._stack.enter_context(sock)
 
     def keep_fd(self, fd: int) -> int:
-        os.set_blocking(fd, False)
+        if not WINDOWS:  # where no poller has it
+            os.set_blocking(fd, False)
         self._stack.callback(close_quietly, fd)
         return fd
 

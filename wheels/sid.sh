@@ -10,7 +10,7 @@ folder=$1
 shift
 
 pythons=(3.14 3.15)
-packages=(ca-certificates gcc g++ libc6-dev make openssl)
+packages=(ca-certificates gcc g++ libc6-dev make openssl procps)
 for version in "${pythons[@]}"; do
     packages+=("python$version-dev" "python$version-venv" "libpython$version-testsuite")
 done
@@ -18,6 +18,7 @@ done
 ((UID == 0)) && [[ -e /etc/debian_version ]] || { echo "sid.sh: as root, on Debian" >&2; exit 1; }
 export DEBIAN_FRONTEND=noninteractive LC_ALL=C.UTF-8
 
+mkdir -p "$folder"
 if [[ ! -e $folder/.ready ]]; then
     command -v debootstrap >/dev/null || { apt-get update -qq && apt-get install -y -qq debootstrap; }
     # What snapshots of sid say of their age says nothing of what they are for here.

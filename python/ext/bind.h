@@ -24,6 +24,8 @@
     /* _engine.py, if the classes are those in Python: where an object's part of the core is */    \
     ENTRY(poller_address)                                                                          \
     ENTRY(desc_address)                                                                            \
+    /* _interruptions.py */                                                                        \
+    ENTRY(is_interruption) /* (): is the caller in a signal handler or a finalizer? */             \
     /* green.py */                                                                                 \
     ENTRY(make_hub)      /* (): a Hub for the calling thread */                                    \
     ENTRY(report_error)  /* (greenlet, exception): which ended it, and no get() collects */        \

@@ -228,7 +228,7 @@ static PyObject *condition_wait(PyObject *self, PyObject *const *args, Py_ssize_
     int64_t until;
 
     if (!ext_arguments(&s, args, n, names, &timeout) || !ext_instant(timeout, &until) ||
-        !check_owned(c, "wait") || !can_wait())
+        !check_owned(c, "wait") || !can_wait() || ext_coop_yield(until != 0) < 0)
         return NULL;
     int notified = wait_without_lock(c, until);
     return notified < 0 ? NULL : PyBool_FromLong(notified);

@@ -96,7 +96,7 @@ static PyObject *waited(const DescObject *d, int mode, int rc)
 static PyObject *wait_here(DescObject *d, int mode, int flags)
 {
     HubObject *h = ext_hub();
-    if (ext_coop_yield() < 0)
+    if (ext_coop_yield(true) < 0)
         return NULL;
     return waited(d, mode,
                   h ? ext_wait_in_hub(h, d, mode, flags) : ext_wait_in_thread(d, mode, flags));

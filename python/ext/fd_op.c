@@ -178,7 +178,7 @@ NP_HOT int ext_begin(np_op *op, FdObject *f, int mode, int flags)
 {
     bool may_wait = np_load64(&f->file.timeout) != 0 && !(flags && never_waits(f, mode, flags));
 
-    if (may_wait && ext_coop_yield() < 0)
+    if (ext_coop_yield(may_wait) < 0)
         return -1;
     Py_INCREF(f);
     int rc = proceed(op, np_op_begin(op, &f->file, mode, may_wait));
@@ -206,7 +206,7 @@ NP_HOT int ext_try(np_op *op)
 
 int ext_between_parts(void)
 {
-    return ext_check_eval_breaker() < 0 ? -1 : ext_coop_yield();
+    return ext_check_eval_breaker() < 0 ? -1 : ext_coop_yield(true);
 }
 
 int ext_failed(np_op *op)

@@ -9,6 +9,9 @@
  *   EXT_SHARED(type)               a single word that several threads read and write: an atomic.
  *   EXT_CRITICAL_BEGIN(o) .. END   fields that Python's own functions read: it is let go while
  *                                  Python code waits.
+ *   EXT_TRY_INCREF(o)              a borrowed reference becomes one's own, unless the last one has
+ *                                  just gone; under a mutex that the deallocator takes.  From 3.14
+ *                                  on, as what needs it.
  *
  * Everything else is written once, before a second thread can see it; or it is a hub's, which only
  * its own thread can find. */
@@ -23,6 +26,10 @@
 #define EXT_SHARED(type) _Atomic(type)
 #define EXT_CRITICAL_BEGIN(o) Py_BEGIN_CRITICAL_SECTION(o)
 #define EXT_CRITICAL_END() Py_END_CRITICAL_SECTION()
+#if PY_VERSION_HEX >= 0x030e0000
+#define EXT_MAY_TRY_INCREF(o) PyUnstable_EnableTryIncRef((PyObject *)(o))
+#define EXT_TRY_INCREF(o) PyUnstable_TryIncRef((PyObject *)(o))
+#endif
 
 #else
 
@@ -33,5 +40,10 @@
 #define EXT_CRITICAL_BEGIN(o) {
 #define EXT_CRITICAL_END() }
 
+#endif
+
+#ifndef EXT_TRY_INCREF
+#define EXT_MAY_TRY_INCREF(o) ((void)(o))
+#define EXT_TRY_INCREF(o) (Py_INCREF((PyObject *)(o)), true)
 #endif
 #endif

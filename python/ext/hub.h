@@ -83,6 +83,7 @@ struct HubObject {
     /* The hub's thread's alone. */
     size_t turns;              /* until the next poll */
     int coop_ops;              /* operations since the last switch: none of them had to wait */
+    uint32_t forks;            /* before it, or since, when it was last noticed */
     EXT_SHARED(bool) finished; /* the thread ends: greenlets that wait are left behind */
     WaiterObject *current;     /* a reference: of the greenlet that came back from a wait last */
     WaiterObject *handed;      /* a reference: what the hub's greenlet is visited for */

@@ -2,6 +2,7 @@
 #include "bind.h"
 #include "greenlets.h"
 #include "hub.h"
+#include "sys/sync.h"
 
 /* In glibc's spare room for the variables of libraries that are loaded late, where it takes one
  * instruction to reach it instead of a call. */
@@ -76,6 +77,7 @@ int ext_hub_init(PyObject *self, PyObject *args, PyObject *kwargs)
     if (!ext_import_greenlet() || !make_parts(h))
         return -1;
     h->np = ((PollerObject *)h->poller)->poller;
+    h->forks = np_load(&np_fork_generation);
     return 0;
 }
 

@@ -101,18 +101,12 @@ static PyObject *lock_acquire(PyObject *self, PyObject *const *args, Py_ssize_t 
     return acquire((LockObject *)self, until);
 }
 
-/* Whose block it is leaving.c asks, and nothing else. */
 static PyObject *lock_enter(PyObject *self, PyObject *unused)
 {
-    LockObject *lock = (LockObject *)self;
-    PyObject *acquired = acquire(lock, NP_NEVER);
+    LeavingObject *block = ext_entering((BlockObject *)self);
 
     (void)unused;
-    if (acquired) {
-        lock->owner = ext_current_id();
-        lock->depth = 1;
-    }
-    return acquired;
+    return ext_entered(block, acquire((LockObject *)self, NP_NEVER));
 }
 
 /* It stays the owner's while this is written: nothing runs between the unit and the owner. */
@@ -143,8 +137,11 @@ static PyObject *rlock_acquire(PyObject *self, PyObject *const *args, Py_ssize_t
 
 static PyObject *rlock_enter(PyObject *self, PyObject *unused)
 {
+    LeavingObject *block = ext_entering((BlockObject *)self);
+    int rc = acquire_again((LockObject *)self, NP_NEVER);
+
     (void)unused;
-    return ext_acquired(acquire_again((LockObject *)self, NP_NEVER), "lock");
+    return ext_entered(block, ext_acquired(rc, "lock"));
 }
 
 /* --- releasing ------------------------------------------------------------------------------- */
@@ -174,14 +171,6 @@ static bool is_owned(const LockObject *lock)
     return false;
 }
 
-void ext_lock_restore(LockObject *lock, unsigned long depth)
-{
-    if (depth == 0)
-        disown(lock);
-    else
-        lock->depth = depth;
-}
-
 static PyObject *rlock_release(PyObject *self, PyObject *unused)
 {
     LockObject *lock = (LockObject *)self;
@@ -189,7 +178,10 @@ static PyObject *rlock_release(PyObject *self, PyObject *unused)
     (void)unused;
     if (!is_owned(lock))
         return NULL;
-    ext_lock_restore(lock, lock->depth - 1);
+    if (lock->depth > 1)
+        lock->depth--;
+    else
+        disown(lock);
     Py_RETURN_NONE;
 }
 
@@ -269,8 +261,9 @@ static PyObject *lock_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 {
     bool given = PyTuple_Size(args) > 0 || (kwargs && PyDict_Size(kwargs) > 0);
 
-    if (type == lock_type && given)
-        return PyErr_Format(PyExc_TypeError, "Lock() takes no arguments");
+    if (given && (type == lock_type || (type == rlock_type && ext_python_is(0x030f0000))))
+        return PyErr_Format(PyExc_TypeError, "%s() takes no arguments",
+                            type == lock_type ? "Lock" : "RLock");
     PyObject *self = PyType_GenericAlloc(type, 0);
     if (self)
         np_sema_init(&((LockObject *)self)->free, 1);

@@ -55,16 +55,15 @@ static PyObject *sema_acquire(PyObject *self, PyObject *const *args, Py_ssize_t 
     PyObject *timeout;
     int64_t until;
 
-    if (!ext_arguments(&signature, args, n, names, &timeout) || !ext_instant(timeout, &until) ||
-        (until != 0 && ext_coop_yield() < 0))
+    if (!ext_arguments(&signature, args, n, names, &timeout) || !ext_instant(timeout, &until))
         return NULL;
-    return ext_acquired(ext_acquire(&s->sema, until, ext_what(s->what)), "acquire");
+    return ext_acquired(ext_acquire_in_turn(&s->sema, until, ext_what(s->what)), "acquire");
 }
 
 static PyObject *sema_try_acquire(PyObject *self, PyObject *unused)
 {
     (void)unused;
-    return ext_acquired(np_sema_try(&((SemaObject *)self)->sema), "acquire");
+    return ext_acquired(ext_acquire_in_turn(&((SemaObject *)self)->sema, 0, NULL), "acquire");
 }
 
 static PyObject *sema_park(PyObject *self, PyObject *const *args, Py_ssize_t n, PyObject *names)

@@ -4,11 +4,18 @@
 #include "docs_made.h"
 
 typedef struct SemaphoreObject {
-    PyObject_HEAD
+    BlockObject block;
     np_sema units;
     uint32_t limit; /* that are free at a time */
     bool bounded;   /* a release that would exceed it is wrong, and not only too much */
 } SemaphoreObject;
+
+static PyTypeObject *semaphore_type;
+
+bool ext_is_semaphore(PyObject *object)
+{
+    return PyObject_TypeCheck(object, semaphore_type);
+}
 
 enum { MOST_UNITS = 1 << 28 }; /* more could overflow in the core's word */
 
@@ -40,8 +47,10 @@ static PyObject *semaphore_acquire(PyObject *self, PyObject *const *args, Py_ssi
 
 static PyObject *semaphore_enter(PyObject *self, PyObject *unused)
 {
+    LeavingObject *block = ext_entering((BlockObject *)self);
+
     (void)unused;
-    return acquire((SemaphoreObject *)self, NP_NEVER);
+    return ext_entered(block, acquire((SemaphoreObject *)self, NP_NEVER));
 }
 
 /* --- releasing ------------------------------------------------------------------------------- */
@@ -70,10 +79,15 @@ static PyObject *semaphore_release(PyObject *self, PyObject *const *args, Py_ssi
     return release((SemaphoreObject *)self, count);
 }
 
-static PyObject *semaphore_exit(PyObject *self, PyObject *unused)
+PyObject *ext_semaphore_exit(PyObject *semaphore)
+{
+    return release((SemaphoreObject *)semaphore, 1);
+}
+
+static PyObject *exit_method(PyObject *self, PyObject *unused)
 {
     (void)unused;
-    return release((SemaphoreObject *)self, 1);
+    return ext_semaphore_exit(self);
 }
 
 /* --- the type -------------------------------------------------------------------------------- */
@@ -117,7 +131,7 @@ static PyMethodDef methods[] = {
     {"release", EXT_FUNCTION(semaphore_release), METH_FASTCALL | METH_KEYWORDS,
      DOC_SemaphoreBase_release},
     {"__enter__", semaphore_enter, METH_NOARGS, NULL},
-    {"__exit__", semaphore_exit, METH_VARARGS, NULL},
+    {"__exit__", exit_method, METH_VARARGS, NULL},
     {NULL, NULL, 0, NULL},
 };
 
@@ -144,8 +158,8 @@ static PyType_Spec spec = {
 
 int ext_add_semaphore_type(PyObject *module)
 {
-    PyObject *type = PyType_FromSpec(&spec);
-    int rc = type ? PyModule_AddObjectRef(module, "SemaphoreBase", type) : -1;
-    Py_XDECREF(type);
-    return rc;
+    semaphore_type = (PyTypeObject *)PyType_FromSpec(&spec);
+    PyObject *type = (PyObject *)semaphore_type;
+    return !type || PyModule_AddObjectRef(module, "SemaphoreBase", type) < 0 ? -1
+                                                                             : ext_guard_with(type);
 }

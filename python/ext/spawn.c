@@ -216,13 +216,15 @@ static PyObject *green_spawn(PyObject *module, PyObject *const *args, Py_ssize_t
 
 /* --- join, get, kill ------------------------------------------------------------------------- */
 
-/* NP_OK: it has ended; NP_TIMEOUT; else an exception is set. */
-static int join(WaiterObject *w, int64_t until)
+/* For so long, or not at all.  NP_OK: it has ended; NP_TIMEOUT; else an exception is set. */
+static int join(WaiterObject *w, int64_t ns)
 {
-    int rc = ext_acquire(&w->done, until, "join");
+    int64_t until = ns > 0 ? ext_instant_after(ns) : 0;
+    int rc = ext_acquire_in_turn(&w->done, until, "join");
+
     if (rc < 0)
         ext_raise_poller(rc, "join");
-    return rc;
+    return rc == NP_AGAIN ? NP_TIMEOUT : rc;
 }
 
 static bool has_joined(int rc)
@@ -254,7 +256,7 @@ PyObject *ext_waiter_join(PyObject *self, PyObject *timeout)
 
     if (!ext_timeout(NULL, timeout, NP_NEVER, &ns))
         return NULL;
-    if (ns > 0 && (refuse_itself(w) || !has_joined(join(w, ext_instant_after(ns)))))
+    if ((ns > 0 && refuse_itself(w)) || !has_joined(join(w, ns)))
         return NULL;
     Py_RETURN_NONE;
 }
@@ -277,7 +279,7 @@ PyObject *ext_waiter_get(PyObject *self, PyObject *timeout)
     if (!ext_timeout(NULL, timeout, NP_NEVER, &ns) || refuse_itself(w))
         return NULL;
     w->collectors++;
-    int rc = join(w, ns > 0 ? ext_instant_after(ns) : 0);
+    int rc = join(w, ns);
     w->collectors--;
     if (rc == NP_TIMEOUT)
         PyErr_Format(PyExc_TimeoutError, "%S has not ended", w->name);

@@ -9,13 +9,20 @@
 
 #include <structmember.h>
 
+typedef struct LeavingObject LeavingObject;
+
+/* What locks and semaphores begin with. */
+typedef struct BlockObject {
+    PyObject_HEAD
+    EXT_MUTEX             /* guards begun */
+    LeavingObject *begun; /* blocks of `with` that are about to be entered; borrowed */
+} BlockObject;
+
 /* A Lock or an RLock. */
 typedef struct LockObject {
-    PyObject_HEAD
-    np_sema free; /* one unit: it is not locked */
-    EXT_SHARED(uintptr_t)
-    owner;                           /* as ext_current_id has it; 0: none, or a Lock's, elsewhere
-                                        than in a block of `with` */
+    BlockObject block;
+    np_sema free;                    /* one unit: it is not locked */
+    EXT_SHARED(uintptr_t) owner;     /* of an RLock, as ext_current_id has it; 0: none */
     EXT_SHARED(unsigned long) depth; /* so often it is to be released by its owner */
     PyObject *weakrefs;
 } LockObject;
@@ -36,22 +43,29 @@ PyObject *ext_lock_exit(PyObject *lock);
  * with an exception; false in *acquired: without it, for the hub has ended. */
 int ext_acquire_anyway(np_sema *s, const char *what, bool *acquired);
 
-/* So often it is its owner's from now on: fewer times than before. */
-void ext_lock_restore(LockObject *lock, unsigned long depth);
-
 int ext_add_lock_types(PyObject *module);
 
 /* --- leaving.c ------------------------------------------------------------------------------- */
 
-/* A block of `with` on an object of that type is left as it was entered, also where a signal
- * handler raises between `__enter__` and the block. */
+bool ext_python_is(unsigned long least); /* as sys.hexversion, or later */
+
+/* `__exit__` of a type releases what `__enter__` has acquired, also where a signal handler raises
+ * between that and the block. */
 int ext_guard_with(PyObject *type);
+
+/* `__enter__` begins and ends with these: what the same `with` has looked up, or NULL; and then,
+ * with what acquiring gave, that again. */
+LeavingObject *ext_entering(BlockObject *o);
+PyObject *ext_entered(LeavingObject *l, PyObject *acquired);
 
 /* condition.c: the lock of ours that it locks, which may be itself; borrowed, or NULL. */
 LockObject *ext_lock_of(PyObject *object);
 
-/* --- condition.c, semaphore.c, queue.c, local.c
- * ------------------------------------------------------------ */
+/* semaphore.c */
+bool ext_is_semaphore(PyObject *object); /* a SemaphoreBase */
+PyObject *ext_semaphore_exit(PyObject *semaphore);
+
+/* --- condition.c, semaphore.c, queue.c, local.c ---------------------------------------------- */
 
 int ext_add_condition_type(PyObject *module);
 int ext_add_semaphore_type(PyObject *module);

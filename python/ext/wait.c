@@ -1,8 +1,10 @@
 /* How the calling greenlet, or a thread without a hub, waits. */
 #include "wait.h"
 
+#include "bind.h"
 #include "docs_made.h"
 #include "greenlets.h"
+#include "sys/sync.h"
 
 /* --- a wait ---------------------------------------------------------------------------------- */
 
@@ -193,9 +195,9 @@ int ext_acquire(np_sema *s, int64_t until, const char *what)
 
 int ext_acquire_in_turn(np_sema *s, int64_t until, const char *what)
 {
-    if (until == 0)
-        return np_sema_try(s);
-    return ext_coop_yield() < 0 ? EXT_RAISED : ext_acquire(s, until, what);
+    if (ext_coop_yield(until != 0) < 0)
+        return EXT_RAISED;
+    return until == 0 ? np_sema_try(s) : ext_acquire(s, until, what);
 }
 
 PyObject *ext_acquired(int rc, const char *what)
@@ -253,21 +255,56 @@ static int yield_in_hub(HubObject *h)
     return rc;
 }
 
-/* The hub itself cannot: a signal handler may call from there, and must not be refused. */
-NP_COLD static int coop_yield(HubObject *h)
+/* A child begins anew: hooks of the fork may be running, before which nothing else should. */
+static bool has_forked(HubObject *h)
 {
-    PyObject *greenlet = ext_greenlet.current();
-    bool is_hub = greenlet == h->greenlet;
+    uint32_t forks = np_load(&np_fork_generation);
+    bool forked = forks != h->forks;
 
-    Py_XDECREF(greenlet);
-    h->coop_ops = 0;
-    return is_hub ? 0 : yield_in_hub(h);
+    h->forks = forks;
+    return forked;
 }
 
-NP_HOT int ext_coop_yield(void)
+/* False where a wait would be refused, in the hub itself and in the midst of a wait: a signal
+ * handler or a trace function may call from there, and need not wait.  And as the hub ends, when
+ * whoever waits is left behind.  -1 with an exception. */
+static int can_yield(HubObject *h)
+{
+    PyObject *greenlet = ext_greenlet.current();
+    int can = greenlet ? 0 : -1;
+
+    if (greenlet && greenlet != h->greenlet && !h->finished && !has_forked(h)) {
+        WaiterObject *w = ext_find_waiter(h, greenlet);
+        can = w ? w->greenlet && w->state == GREENLET_RUNNING : -1;
+        Py_XDECREF(w);
+    }
+    Py_XDECREF(greenlet);
+    return can;
+}
+
+/* What may not wait is for code that has interrupted other code, too. */
+static int is_uninterrupted(void)
+{
+    PyObject *answer = PyObject_CallFunctionObjArgs(ext_bound.is_interruption, NULL);
+    int interruption = answer ? PyObject_IsTrue(answer) : -1;
+
+    Py_XDECREF(answer);
+    return interruption < 0 ? -1 : !interruption;
+}
+
+NP_COLD static int coop_yield(HubObject *h, bool may_wait)
+{
+    h->coop_ops = 0;
+    int can = can_yield(h);
+    if (can > 0 && !may_wait)
+        can = is_uninterrupted();
+    return can > 0 ? yield_in_hub(h) : can;
+}
+
+NP_HOT int ext_coop_yield(bool may_wait)
 {
     HubObject *h = ext_hub();
-    return h && ++h->coop_ops > EXT_COOP_BUDGET ? coop_yield(h) : 0;
+    return h && ++h->coop_ops > EXT_COOP_BUDGET ? coop_yield(h, may_wait) : 0;
 }
 
 /* --- sleep ----------------------------------------------------------------------------------- */

@@ -80,8 +80,8 @@ int ext_wait_in_thread(DescObject *d, int mode, int flags);
  * -errno or EXT_RAISED.  The caller keeps the semaphore. */
 int ext_acquire(np_sema *s, int64_t until, const char *what);
 
-/* The same, of an operation that gives others a turn now and then; NP_AGAIN: it may not wait, as
- * until is 0. */
+/* The same, of an operation that gives others a turn now and then; NP_AGAIN: until is 0, so that
+ * it may not wait. */
 int ext_acquire_in_turn(np_sema *s, int64_t until, const char *what);
 
 /* True or False, of a result of these or of np_sema_try; what: in the error, if it is one. */
@@ -90,10 +90,12 @@ PyObject *ext_acquired(int rc, const char *what);
 /* So many nanoseconds from now; NP_NEVER stays so. */
 int64_t ext_instant_after(int64_t ns);
 
-/* Before an operation that may wait: in a hub, a greenlet yields after many operations that did not
- * wait.  Otherwise one whose data come faster than it reads would starve the others.  0, or -1: an
- * exception was thrown into the greenlet meanwhile. */
-int ext_coop_yield(void);
+/* Before an operation: in a hub, a greenlet yields after many operations that did not wait.
+ * Otherwise one whose data come faster than it reads would starve the others, and so would one that
+ * tries again and again what may not wait.  Before, so that nothing is lost by it: 0, or -1: an
+ * exception was thrown into the greenlet meanwhile.  may_wait false: it does not yield where others
+ * are not expected to run, in signal handlers and finalizers. */
+int ext_coop_yield(bool may_wait);
 
 int ext_add_wait(PyObject *module);
 

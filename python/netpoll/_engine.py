@@ -46,6 +46,7 @@ except ImportError as error:
 
 from netpoll import _errors
 from netpoll._core import ffi, lib
+from netpoll._interruptions import is_interruption
 
 __all__ = [
     "ConditionBase",
@@ -244,6 +245,7 @@ bind(
     busy=_errors.busy,
     system_error=_errors.system,
 )
+bind(is_interruption=is_interruption)
 if PURE:
     bind(poller_address=poller_address, desc_address=desc_address)
 
@@ -257,9 +259,12 @@ _always_open: Any = Sema()
 _always_open.open()
 
 
-def coop_yield() -> None:
+def coop_yield(may_wait: bool = True) -> None:
     """Before an operation that may not have to wait: in a hub others get a turn now and then."""
-    _always_open.acquire()
+    if may_wait:
+        _always_open.acquire()
+    else:
+        _always_open.try_acquire()
 
 
 def _text(chars: Any) -> str:

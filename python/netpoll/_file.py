@@ -24,7 +24,9 @@ from netpoll._api import READ, WRITE
 from netpoll._deadlines import Deadlines
 from netpoll._errors import refuse_copies
 
-if TYPE_CHECKING or _engine.PURE:
+if sys.platform == "win32":
+    from netpoll._blocking.files import ThreadedFD
+elif TYPE_CHECKING or _engine.PURE:
     from netpoll._cffi.fd import FD
 else:
     from netpoll._core import FD
@@ -66,12 +68,9 @@ class File(Deadlines, io.RawIOBase):
     :param mode: "r", "w", "a", with "+" for both directions, and "b" or not, as it is binary.
     :param closefd: does `close` close the number?
     :raises OSError: it is not open, or a directory.
-    :raises NotImplementedError: on Windows.
     """
 
     def __init__(self, fd: int, mode: str = "r", closefd: bool = True) -> None:
-        if sys.platform == "win32":
-            raise NotImplementedError("Windows cannot wait for files")
         kind = mode.replace("b", "", 1)
         if kind not in _MODES:
             raise ValueError(f"invalid mode: {mode!r}")
@@ -84,10 +83,14 @@ class File(Deadlines, io.RawIOBase):
         self._writes = kind != "r"
         self._closefd = closefd
         self._seekable: bool | None = None
-        self._room = None if stat.S_ISREG(made) or stat.S_ISBLK(made) else _PIPE_ROOM
-        if os.isatty(fd):
-            self._room = _TTY_ROOM
-        self._fd: FD = FD(fd, 0)
+        if sys.platform == "win32":
+            self._fd = ThreadedFD(fd, self.mode, closefd)
+            self._seekable = self._fd.plain
+        else:
+            self._room = None if stat.S_ISREG(made) or stat.S_ISBLK(made) else _PIPE_ROOM
+            if os.isatty(fd):
+                self._room = _TTY_ROOM
+            self._fd = FD(fd, 0)
         if kind[0] == "a":
             with suppress(OSError):
                 os.lseek(fd, 0, os.SEEK_END)
@@ -100,8 +103,7 @@ class File(Deadlines, io.RawIOBase):
         with memoryview(buffer) as view:
             if view.readonly:
                 raise TypeError("readinto() takes a buffer that can be written to")
-            count: int = self._fd.call(READ, 0, _readinto, self._fd.number, view)
-        return count
+            return self._readinto(view)
 
     def read(self, size: int | None = -1, /) -> bytes:
         """Read what is there, up to size bytes; without size, everything up to the end."""
@@ -109,8 +111,7 @@ class File(Deadlines, io.RawIOBase):
         if size < 0:
             return self.readall()
         self._check_reads()
-        data: bytes = self._fd.call(READ, 0, _read, self._fd.number, size)
-        return data
+        return self._read(size)
 
     def readall(self) -> bytes:
         """Read everything up to the end."""
@@ -127,8 +128,38 @@ class File(Deadlines, io.RawIOBase):
         done = 0
         with memoryview(data) as view, view.cast("B") as left:
             while done < view.nbytes:
-                done += self._fd.call(WRITE, 0, _write, self._fd.number, left[done:], self._room)
+                done += self._write(left[done:])
         return done
+
+    if sys.platform == "win32":
+        _fd: ThreadedFD
+
+        def _readinto(self, view: memoryview) -> int:
+            data = self._read(view.nbytes)
+            with view.cast("B") as room:
+                room[: len(data)] = data
+            return len(data)
+
+        def _read(self, size: int) -> bytes:
+            return self._fd.read(size)
+
+        def _write(self, data: memoryview) -> int:
+            return self._fd.write(data)
+
+    else:
+        _fd: FD
+
+        def _readinto(self, view: memoryview) -> int:
+            count: int = self._fd.call(READ, 0, _readinto, self._fd.number, view)
+            return count
+
+        def _read(self, size: int) -> bytes:
+            data: bytes = self._fd.call(READ, 0, _read, self._fd.number, size)
+            return data
+
+        def _write(self, data: memoryview) -> int:
+            done: int = self._fd.call(WRITE, 0, _write, self._fd.number, data, self._room)
+            return done
 
     def _check_reads(self) -> None:
         self._check_open()
@@ -180,7 +211,10 @@ class File(Deadlines, io.RawIOBase):
 
     def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
         """Move to a position; the new one."""
-        return os.lseek(self.fileno(), offset, whence)
+        number = self.fileno()
+        if self._seekable is False:
+            raise OSError(errno.ESPIPE, os.strerror(errno.ESPIPE))
+        return os.lseek(number, offset, whence)
 
     def tell(self) -> int:
         """The position."""
@@ -209,7 +243,7 @@ class File(Deadlines, io.RawIOBase):
         """Close it, and end the operations of others with ClosedError; idempotent."""
         if self._finalizing:
             self._dealloc_warn(self)
-        if self._closefd:
+        if self._closefd or sys.platform == "win32":
             self._fd.close()
         else:
             self._fd.detach()
@@ -300,6 +334,8 @@ def fdopen(  # noqa: PLR0917 - as os.fdopen
             return raw
         result = _buffered(raw, buffering)
         if not binary:
+            if sys.platform == "win32" and raw._fd.is_console:
+                encoding = "utf-8"  # as of `open`
             lines = buffering == 1 or (buffering < 0 and raw.isatty())
             result = io.TextIOWrapper(result, encoding, errors, newline, lines)
             result.mode = mode
@@ -311,6 +347,8 @@ def fdopen(  # noqa: PLR0917 - as os.fdopen
 
 def _buffered(raw: File, size: int) -> Any:
     size = io.DEFAULT_BUFFER_SIZE if size <= 1 else size
+    if raw._seekable is False:
+        return _buffer(raw, size)
     # A buffer asks for the position, and takes an exception, such as a signal handler's, for none.
     vars(raw)["tell"] = partial(os.lseek, raw.fileno(), 0, os.SEEK_CUR)
     try:

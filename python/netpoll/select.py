@@ -32,7 +32,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from netpoll._api import PollDesc
 from netpoll._blocking.readiness import wait_readable
-from netpoll._engine import Sema, current_hub, pause
+from netpoll._engine import coop_yield, current_hub, pause
 from netpoll._errors import ClosedError, refuse_copies
 
 T = TypeVar("T")
@@ -45,11 +45,6 @@ __all__ = [name for name in vars(_select) if not name.startswith("_")]
 #: Seconds between two tries where nothing can tell that it is time for one.
 _INTERVAL = 0.005
 
-#: Always open: to acquire it is an operation that does not wait, and so gives others a turn now and
-#: then.
-_turns = Sema()
-_turns.open()
-
 #: What a wait is for: number -> POLLIN, POLLOUT, POLLPRI.
 Interests = dict[int, int]
 
@@ -58,6 +53,7 @@ _IN, _PRI, _OUT = 1, 2, 4
 #: Where the standard functions find a timeout too large: in seconds, and in milliseconds.
 _MAX_SECONDS = 2**63 / 1e9 - 1
 _MAX_MS = 2**31 - 1
+_NO_FILE = 2**31 - 1  #: a number that nothing has
 
 
 # --- waiting --------------------------------------------------------------------------------------
@@ -139,12 +135,13 @@ def _watched(interests: Interests) -> Iterator[Watch | None]:
 
 
 def _number(timeout: Any, limit: float, refuse: Callable[[Any], object]) -> float:
-    """:param refuse: the standard function, which raises what is wrong, and so does not wait."""
+    """:param refuse: the standard function, which raises what is wrong; it must not wait."""
     if not isinstance(timeout, (int, float)):
         try:
             timeout = operator.index(timeout)
         except TypeError:
             refuse(timeout)
+            timeout = float(timeout)
     if not -limit <= timeout <= limit:  # NaN, too
         refuse(timeout)
     return float(timeout)
@@ -176,7 +173,7 @@ def select(
 ) -> tuple[list[Any], list[Any], list[Any]]:
     if current_hub() is None:
         return _std.select(rlist, wlist, xlist, timeout)  # type: ignore[no-any-return]
-    _turns.acquire()
+    coop_yield(timeout != 0)
     lists = [_listed(files) for files in (rlist, wlist, xlist)]
     seconds = None
     if timeout is not None:
@@ -203,6 +200,12 @@ select.__module__ = __name__
 # --- poll -----------------------------------------------------------------------------------------
 
 if hasattr(_std, "poll"):
+
+    def _refuse_poll(timeout: Any) -> None:
+        """What is no file is ready at once, for versions that take any time (3.15)."""
+        poll = _std.poll()
+        poll.register(_NO_FILE)
+        poll.poll(timeout)
 
     class poll:  # type: ignore[no-redef]
         """As in the standard module, where it is a function that makes objects like this."""
@@ -233,10 +236,10 @@ if hasattr(_std, "poll"):
             """Wait for any of them, so many milliseconds; None or less than 0: for ever."""
             if current_hub() is None:
                 return self._poll.poll(timeout)  # type: ignore[no-any-return]
-            _turns.acquire()
+            coop_yield(timeout != 0)
             seconds = None
             if timeout is not None:
-                seconds = _number(timeout, _MAX_MS, self._poll.poll) / 1000
+                seconds = _number(timeout, _MAX_MS, _refuse_poll) / 1000
                 seconds = None if seconds < 0 else seconds
             attempt = partial(self._poll.poll, 0)
             found: list[tuple[int, int]] = attempt()
@@ -322,7 +325,7 @@ if hasattr(_std, "epoll"):
             """Wait for any of them, so many seconds; None or less than 0: for ever."""
             if current_hub() is None:
                 return self._made.poll(timeout, maxevents)  # type: ignore[no-any-return]
-            _turns.acquire()
+            coop_yield(timeout != 0)
             seconds = None
             if timeout is not None:
                 refuse = partial(self._made.poll, maxevents=maxevents)
@@ -361,7 +364,7 @@ if hasattr(_std, "kqueue"):
             """Change what is watched for, and wait for so many events, for so many seconds."""
             if current_hub() is None or maxevents <= 0:
                 return self._made.control(changelist, maxevents, timeout)  # type: ignore[no-any-return]
-            _turns.acquire()
+            coop_yield(timeout != 0)
             seconds = None
             if timeout is not None:
                 seconds = _number(timeout, _MAX_SECONDS, partial(self._made.control, None, 0))

@@ -13,7 +13,7 @@ those of `raw` (of text: `buffer.raw`).
 To start a child still blocks the thread, until it has executed its program.  How it is started is
 up to the standard module, and to its switches (`_USE_VFORK`).
 
-On Windows the pipes are the standard ones and block; `wait` and `communicate` wait in a thread.
+On Windows, which tells of no pipe if it is ready, threads wait and the greenlet waits for them.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from __future__ import annotations
 import selectors as _selectors
 import subprocess as _std
 import sys as _sys
+from collections.abc import Sequence as _Sequence
 from contextlib import nullcontext as _nullcontext
 from contextlib import suppress as _suppress
 from functools import partial as _partial
@@ -33,8 +34,11 @@ from typing import Any
 from netpoll import select as _select
 from netpoll._blocking import children as _children
 from netpoll._blocking.start import Start as _Start
-from netpoll._engine import current_hub
+from netpoll._blocking.threads import Call as _Call
+from netpoll._engine import coop_yield, current_hub
+from netpoll._file import fdopen as _fdopen
 from netpoll._rebind import rebind as _rebind
+from netpoll._stand_in import StandIn as _StandIn
 from netpoll._whole import call as _call
 
 __all__ = list(_std.__all__)
@@ -43,10 +47,68 @@ __all__ = list(_std.__all__)
 globals().update({name: value for name, value in vars(_std).items() if name not in globals()})
 
 
+_init: Any = _std.Popen.__init__  # `netpoll.patch` may put ours there later
+
+_standard_poll: Any = _std.Popen.poll
+
+
+def _poll(self: Any) -> int | None:
+    """As in the standard class."""
+    coop_yield(False)
+    ended: int | None = _standard_poll(self)
+    return ended
+
+
 if _sys.platform == "win32":
+
+    def _file_of(pipe: Any) -> Any:
+        pipe = getattr(pipe, "buffer", pipe)  # of text
+        return getattr(pipe, "raw", pipe)
+
+    def _read_all(pipe: Any) -> Any:
+        with pipe:
+            return pipe.read()
 
     class Popen(_std.Popen[Any]):  # type: ignore[no-redef]
         """A child process.  As the standard class."""
+
+        #: Nobody else has it: does an exception end the child?
+        _is_of_call = False
+
+        #: What `communicate` does, each in a thread: pipes and calls.
+        _transfers: _Sequence[tuple[Any, _Call[Any]]] = ()
+
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            names = {**globals(), "io": _StandIn(globals()["io"], {"open": _fdopen})}
+            _rebind(_init, names)(self, *args, **kwargs)
+
+        def __exit__(self, kind: Any, *error: Any) -> None:
+            if kind is not None and self._is_of_call:
+                self.kill()
+            for pipe, transfer in self._transfers:
+                if not transfer.ended:  # it has the lock of the pipe's buffer
+                    _file_of(pipe).close()
+                    transfer.wait()
+            super().__exit__(kind, *error)
+
+        def _communicate(
+            self, input: Any, endtime: float | None, orig_timeout: float | None
+        ) -> tuple[Any, Any]:
+            if not self._communication_started:  # type: ignore[attr-defined]
+                self._transfers = self._begin_transfers(input)
+            for _, transfer in self._transfers:
+                if not transfer.wait(self._remaining_time(endtime)):  # type: ignore[attr-defined]
+                    assert orig_timeout is not None
+                    raise TimeoutExpired(self.args, orig_timeout)
+            results = {pipe: transfer.result() for pipe, transfer in self._transfers}
+            return results.get(self.stdout), results.get(self.stderr)
+
+        def _begin_transfers(self, input: Any) -> _Sequence[tuple[Any, _Call[Any]]]:
+            calls = [(pipe, _partial(_read_all, pipe)) for pipe in (self.stdout, self.stderr)]
+            calls.append((self.stdin, _partial(self._stdin_write, input)))  # type: ignore[attr-defined]
+            return [(pipe, _children.begin(call)) for pipe, call in calls if pipe]
+
+        poll = _poll
 
         def _wait(self, timeout: float | None) -> int | None:
             wait = super()._wait  # type: ignore[misc]
@@ -56,14 +118,6 @@ if _sys.platform == "win32":
             if call is None:
                 assert timeout is not None
                 raise TimeoutExpired(self.args, timeout)
-            return call.result()  # type: ignore[no-any-return]
-
-        def communicate(self, input: Any = None, timeout: float | None = None) -> tuple[Any, Any]:
-            """As in the standard class."""
-            communicate = super().communicate
-            if current_hub() is None:
-                return communicate(input, timeout)
-            call: Any = _children.in_thread(None, communicate, input, timeout)
             return call.result()  # type: ignore[no-any-return]
 
 else:
@@ -85,8 +139,6 @@ else:
             return _rebind(standard, self._names)(self, *args, **kwargs)
 
         return step
-
-    _init: Any = _std.Popen.__init__  # `netpoll.patch` may put ours there later
 
     def _close_pipes(popen: Any) -> None:
         for name in ("stdin", "stdout", "stderr"):
@@ -131,6 +183,8 @@ else:
 
         _communicate = _rebind(_std.Popen._communicate, globals())  # type: ignore[attr-defined]
 
+        poll = _poll
+
         def _wait(self, timeout: float | None) -> int | None:
             lock = self._waitpid_lock  # type: ignore[attr-defined]
             if not _children.wait_for_exit(self._unreaped, lock, timeout):
@@ -151,7 +205,8 @@ else:
         def _unreaped(self) -> int | None:
             return self.pid if self.returncode is None else None
 
-    _update_wrapper(Popen.__init__, _init)
+
+_update_wrapper(Popen.__init__, _init)
 
 
 def _waits_itself(standard: Any) -> Any:

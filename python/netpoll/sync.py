@@ -96,7 +96,7 @@ class Condition(ConditionBase):
         super().__init__(lock)
         self.acquire = lock.acquire
         self.release = lock.release
-        for name in ("_release_save", "_acquire_restore"):
+        for name in ("locked", "_release_save", "_acquire_restore"):
             if hasattr(lock, name):
                 setattr(self, name, getattr(lock, name))
 

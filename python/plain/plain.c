@@ -4,7 +4,9 @@
 #endif
 #include "plain.h"
 
-#ifndef _WIN32
+#ifdef _WIN32
+#include <windows.h>
+#else
 #include <errno.h>
 #include <fcntl.h>
 #include <unistd.h>
@@ -100,25 +102,50 @@ void end_unit(np_sema *s, const char *what, const void *poller, unit *u)
         np_sema_release(s, 1);
 }
 
-int lock_again(fifo_rlock *l, uintptr_t me)
+enum { BLOCK_BEGUN, BLOCK_ENTERED, BLOCK_LEFT };
+
+static void note_entered(block *b)
+{
+    if (b && b->state == BLOCK_BEGUN)
+        b->state = BLOCK_ENTERED;
+}
+
+void enter_block(block *b, unit *u)
+{
+    u->state = UNIT_NONE;
+    note_entered(b);
+}
+
+int leave_block(block *b)
+{
+    b->state = BLOCK_LEFT;
+    return b->lock ? lock_release(b->lock, b->owner)
+                   : np_sema_release_within(b->sema, 1, b->limit) == NP_OK;
+}
+
+void drop_block(const void *kept, block *b)
+{
+    (void)kept;
+    if (b->state == BLOCK_ENTERED)
+        (void)leave_block(b); /* whoever has released it meanwhile has done it */
+    b->state = BLOCK_LEFT;
+}
+
+int lock_again(fifo_rlock *l, uintptr_t me, block *b)
 {
     if (l->owner != me)
         return 0;
     l->depth++;
+    note_entered(b);
     return 1;
 }
 
 /* The unit is the lock's from here on. */
-void lock_with(fifo_rlock *l, uintptr_t me, unit *u)
+void lock_with(fifo_rlock *l, uintptr_t me, unit *u, block *b)
 {
-    u->state = UNIT_NONE;
+    enter_block(b, u);
     l->owner = me;
     l->depth = 1;
-}
-
-void note_level(const fifo_rlock *l, uintptr_t me, lock_level *found)
-{
-    *found = (lock_level){.owner = me, .depth = l->owner == me ? l->depth : 0};
 }
 
 void lock_break(fifo_rlock *l)
@@ -135,15 +162,6 @@ int lock_release(fifo_rlock *l, uintptr_t me)
     if (--l->depth == 0)
         lock_break(l);
     return 1;
-}
-
-void restore_level(fifo_rlock *l, lock_level *found)
-{
-    if (l->owner != found->owner || l->depth <= found->depth)
-        return;
-    l->depth = found->depth;
-    if (l->depth == 0)
-        lock_break(l);
 }
 
 void end_op(np_file **box, np_op *op)
@@ -167,6 +185,18 @@ void close_boxed_fd(np_fd *box)
     *box = -1;
     if (fd >= 0)
         (void)close((int)fd);
+}
+
+#else
+
+void cancel_thread_io(unsigned long thread)
+{
+    HANDLE handle = OpenThread(THREAD_TERMINATE, FALSE, thread);
+
+    if (!handle)
+        return;
+    (void)CancelSynchronousIo(handle); /* fails if the thread waits for nothing */
+    CloseHandle(handle);
 }
 
 #endif

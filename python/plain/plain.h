@@ -48,25 +48,34 @@ int resume_unit(np_sema *s, unit *u); /* NP_AGAIN, too: it was ended */
  * used, but must last until this is called. */
 void end_unit(np_sema *s, const char *what, const void *poller, unit *u);
 
-/* A lock that its owner may take again.  Whatever cuts a `with` block off, its end restores the
- * level that was found at its beginning. */
+/* A lock that its owner may take again. */
 typedef struct fifo_rlock {
     np_sema free; /* one unit: the right to be inside */
     uintptr_t owner;
     unsigned depth;
 } fifo_rlock;
 
-typedef struct lock_level {
+/* A block of `with`: whatever cuts it off, its end releases what it has entered.  All zero but for
+ * what that is: a unit of a semaphore of which so many may be free, or a level of a lock. */
+typedef struct block {
+    np_sema *sema;
+    uint32_t limit;
+    fifo_rlock *lock; /* NULL: the semaphore's */
     uintptr_t owner;
-    unsigned depth;
-} lock_level;
+    int state;
+} block;
 
-int lock_again(fifo_rlock *l, uintptr_t me);   /* 0: it is not me who has it */
-int lock_release(fifo_rlock *l, uintptr_t me); /* the same */
+/* NULL for a block: there is none. */
+int lock_again(fifo_rlock *l, uintptr_t me, block *b); /* 0: it is not me who has it */
+void lock_with(fifo_rlock *l, uintptr_t me, unit *u, block *b);
+int lock_release(fifo_rlock *l, uintptr_t me); /* 0, the same */
 void lock_break(fifo_rlock *l);                /* whatever the level */
-void lock_with(fifo_rlock *l, uintptr_t me, unit *u);
-void note_level(const fifo_rlock *l, uintptr_t me, lock_level *found);
-void restore_level(fifo_rlock *l, lock_level *found);
+
+void enter_block(block *b, unit *u); /* which is the block's from here on */
+int leave_block(block *b);           /* 0: it was not acquired */
+
+/* What has not been left.  kept is not used, but must last until this is called. */
+void drop_block(const void *kept, block *b);
 
 /* cdef: end */
 
@@ -79,6 +88,15 @@ int dup_into_box(np_fd fd, np_fd *box);
 void close_boxed_fd(np_fd *box);
 
 /* cdef for POSIX: end */
+
+#else
+
+/* cdef for Windows: begin */
+
+/* What the thread waits for in the system, if it does, fails. */
+void cancel_thread_io(unsigned long thread);
+
+/* cdef for Windows: end */
 
 #endif
 #endif

@@ -14,12 +14,15 @@ from collections.abc import Iterator
 from selectors import EVENT_READ, EVENT_WRITE
 
 import pytest
+from netpoll import ClosedError, green
+from netpoll.adapters._nest import has_descriptor
 from netpoll.adapters.selectors import PollerSelector, _Entry
 from support import (
     LONG,
     PAUSE,
     WINDOWS,
     Sockets,
+    Stage,
     ThreadTask,
     drain,
     fill,
@@ -350,3 +353,74 @@ def test_asyncio_runs_on_it(backend: str) -> None:
 
 def test_it_is_a_selector(selector: PollerSelector) -> None:
     assert isinstance(selector, selectors.BaseSelector)
+
+
+# --- in a hub -------------------------------------------------------------------------------------
+
+
+def _has_no_descriptor(selector: PollerSelector) -> bool:
+    return not has_descriptor(selector._poller)
+
+
+def test_others_run_while_it_waits(
+    greenlets: Stage, selector: PollerSelector, sockets: Sockets
+) -> None:
+    if _has_no_descriptor(selector):
+        pytest.skip("nothing tells when to poll")
+    a, b = sockets.pair()
+    selector.register(a, EVENT_READ, "a")
+    waiting = greenlets.spawn(ready, selector, LONG)
+    greenlets.sleep(PAUSE)
+    assert not waiting.done
+    b.send(b"x")
+    assert waiting.result() == {"a": EVENT_READ}
+    a.recv(1)
+    assert ready(selector, 0.001) == {}
+
+
+def test_what_another_greenlet_changes_counts_at_once(
+    greenlets: Stage, selector: PollerSelector, sockets: Sockets
+) -> None:
+    if _has_no_descriptor(selector):
+        pytest.skip("nothing tells when to poll")
+    (a, _), (c, d) = sockets.pair(), sockets.pair()
+    selector.register(a, EVENT_READ, "a")
+    d.send(b"x")
+    waiting = greenlets.spawn(ready, selector, LONG)
+    greenlets.sleep(PAUSE)
+    selector.register(c, EVENT_READ, "c")
+    assert waiting.result() == {"c": EVENT_READ}
+    waiting = greenlets.spawn(ready, selector, LONG)
+    c.recv(1)
+    greenlets.sleep(PAUSE)
+    selector.close()
+    waiting.raises(ClosedError)
+
+
+def test_a_loop_of_asyncio_in_a_greenlet_lets_others_run(
+    greenlets: Stage, selector: PollerSelector
+) -> None:
+    if _has_no_descriptor(selector):
+        pytest.skip("nothing tells when to poll")
+    ran = 0
+
+    def run() -> None:
+        nonlocal ran
+        while True:
+            ran += 1
+            green.sleep(0)
+
+    other = green.spawn(run)
+    loop = asyncio.SelectorEventLoop(selector)
+    loop.run_until_complete(asyncio.sleep(PAUSE))
+    assert ran > 2
+    ran = 0
+
+    async def spin() -> None:
+        for _ in range(500):
+            await asyncio.sleep(0)
+
+    loop.run_until_complete(spin())
+    assert ran > 2
+    other.kill()
+    loop.close()

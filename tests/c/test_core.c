@@ -229,6 +229,37 @@ static void many_deadlines_fire_in_order_of_time(void)
     np_poller_unref(p);
 }
 
+/* They take more than one block of the poll cache, and its table grows. */
+static void each_of_many_descriptors_has_events_of_its_own(void)
+{
+    enum { PAIRS = 300, N = 2 * PAIRS };
+    np_poller *p;
+    np_desc *d[N];
+    int fds[N];
+    np_token out[N];
+    int n;
+
+    CHECK(np_poller_new(backend, &p) == NP_OK);
+    for (int i = 0; i < N; i += 2)
+        CHECK(nonblocking_pair(&fds[i]) == 0);
+    for (int i = 0; i < N; i++) {
+        CHECK(np_open(p, fds[i], &d[i]) == NP_OK);
+        CHECK(np_park(d[i], NP_READ, (np_token)i, 0) == NP_PARKED);
+    }
+    for (int i = 0; i < N; i++) {
+        send_byte(fds[i ^ 1]);
+        CHECK(np_poll(p, 1000 * MS, out, N, &n) == NP_OK);
+        CHECK(n == 1 && out[0] == (np_token)i);
+        CHECK(np_resume(d[i], NP_READ, 0) == NP_OK);
+    }
+    for (int i = 0; i < N; i++) {
+        np_close(d[i]);
+        np_desc_unref(d[i]);
+        close(fds[i]);
+    }
+    np_poller_unref(p);
+}
+
 int main(void)
 {
     for (int i = 0; (backend = np_backend_name(i)) != NULL; i++) {
@@ -239,6 +270,7 @@ int main(void)
         RUN(threads_drive_in_turn_and_none_is_lost);
         RUN(closing_the_poller_ends_many_waits);
         RUN(many_deadlines_fire_in_order_of_time);
+        RUN(each_of_many_descriptors_has_events_of_its_own);
     }
     DONE();
 }

@@ -26,7 +26,7 @@ from support import (
 if HAS_GREENLET:
     from netpoll import green
 
-pytestmark = pytest.mark.skipif(WINDOWS, reason="commands of POSIX, and pipes that can be polled")
+pytestmark = pytest.mark.skipif(WINDOWS, reason="commands of POSIX")
 
 Popen: Any = subprocess.Popen
 MANY = 300_000  # bytes: more than a pipe takes

@@ -144,7 +144,10 @@ def put_into(module: types.ModuleType, sockets: str, place: str) -> None:
     elif place == "greenlets":
         names["thread"] = StandIn(_thread, {"start_new_thread": _start_greenlet})
         names["start_new_thread"] = _start_greenlet
-        names["threading"] = StandIn(threading, {"Event": _GreenEvent, "get_ident": _green_ident})
+        names["threading"] = StandIn(
+            threading,
+            {"Barrier": _GreenBarrier, "Event": _GreenEvent, "get_ident": _green_ident},
+        )
         names["time"] = StandIn(time, {"sleep": _green_sleep})
         names["select"] = _netpoll_select()
         for name in ("start", "join", "is_alive"):
@@ -248,6 +251,17 @@ class _GreenEvent:
     def wait(self, timeout: float | None = None) -> bool:
         _wait_for(self.is_set, timeout)
         return self._flag
+
+
+class _GreenBarrier:
+    """threading.Barrier between greenlets of one thread, once."""
+
+    def __init__(self, parties: int) -> None:
+        self._missing = parties
+
+    def wait(self) -> None:
+        self._missing -= 1
+        _wait_for(lambda: self._missing <= 0, None)
 
 
 def _wait_for(condition: Callable[[], bool], timeout: float | None) -> None:

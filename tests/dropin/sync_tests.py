@@ -6,6 +6,7 @@ The tests' own modules make their threads and sleep; stand_ins.py replaces that 
 
 from __future__ import annotations
 
+import _thread
 import contextlib
 import queue
 import threading
@@ -29,7 +30,7 @@ def _no_count(*unused: object) -> Iterator[None]:
 
 
 def load_tests(loader: unittest.TestLoader, tests: Any, pattern: Any) -> Any:
-    if lock_tests.start_new_thread is not threading._start_new_thread:  # type: ignore[attr-defined]
+    if lock_tests.start_new_thread is not _thread.start_new_thread:
         threading_helper.wait_threads_exit = _no_count
     return tests
 

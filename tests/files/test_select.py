@@ -257,10 +257,31 @@ def outcome(function: Callable[..., object], *args: Any) -> object:
 # --- poll and epoll -------------------------------------------------------------------------------
 
 
+def poll_what_is_ready(module: Any, timeout: object) -> object:
+    """Of a number that nothing has: it does not wait where a version takes the time."""
+    poll = module.poll()
+    poll.register(2**31 - 1)
+    return outcome(poll.poll, timeout)
+
+
 @pytest.mark.skipif(not hasattr(std, "poll"), reason="the system has no poll")
 @pytest.mark.parametrize("timeout", ["1", float("nan"), 2**31, 1e30, 1j, -(2.0**40)])
 def test_a_wrong_timeout_of_poll_is_the_standard_error(stage: Stage, timeout: Any) -> None:
-    assert outcome(select.poll().poll, timeout) == outcome(std.poll().poll, timeout)
+    assert poll_what_is_ready(select, timeout) == poll_what_is_ready(std, timeout)
+
+
+@pytest.mark.skipif(not hasattr(std, "poll"), reason="the system has no poll")
+def test_a_time_that_is_very_long_blocks_nobody_else(stage: Stage, sockets: Sockets) -> None:
+    """Before CPython 3.15 it is an error."""
+    r, w = sockets.pipe()
+    poll = select.poll()
+    poll.register(r, select.POLLIN)
+    task = stage.spawn(outcome, poll.poll, 2**31)
+    stage.sleep(0.01)
+    os.write(w, b"x")
+    standard = poll_what_is_ready(std, 2**31)
+    taken = isinstance(standard, list)
+    assert task.result() == ([(r, select.POLLIN)] if taken else standard)
 
 
 @pytest.mark.skipif(not hasattr(std, "poll"), reason="the system has no poll")

@@ -17,6 +17,7 @@ import pytest
 
 pytest.importorskip("greenlet")
 
+import greenlet
 from netpoll import READ, green, sync
 from netpoll import socket as np_socket
 from support import LONG, Sockets, Stage, ThreadTask, needs_linux, never_early, waits
@@ -148,6 +149,24 @@ def test_the_error_is_caught_inside(greenlets: Stage) -> None:
             pass
         green.sleep(0.005)
     assert limit.expired
+
+
+def test_to_be_moved_it_needs_an_instant(greenlets: Stage) -> None:
+    with green.timeout(LONG) as limit, pytest.raises(TypeError, match="move"):
+        limit.move()  # type: ignore[call-arg]
+
+
+def test_a_block_in_a_greenlet_of_the_users_own_begins_at_once(greenlets: Stage) -> None:
+    order: list[str] = []
+
+    def enter() -> None:
+        with green.timeout(LONG):
+            order.append("entered")
+
+    sleeper = green.spawn(lambda: (green.sleep(0.1), order.append("slept")))
+    greenlet.greenlet(enter).switch()  # back at its end
+    sleeper.join()
+    assert order == ["entered", "slept"]
 
 
 def test_it_is_moved_and_cancelled(greenlets: Stage) -> None:

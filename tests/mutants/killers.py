@@ -6,16 +6,14 @@ or None: the next one tries.
 
 from __future__ import annotations
 
-import io
+import ast
 import os
 import re
 import shutil
 import signal
 import subprocess
 import sys
-import tokenize
 from collections.abc import Callable, Collection, Iterable
-from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -29,6 +27,7 @@ from programs import (
     explorer,
     lay,
     module,
+    once,
     overlay,
     workplace,
 )
@@ -97,14 +96,17 @@ SUITES = {
 
 
 def normalized(text: str, language: str) -> str:
-    """Without comments and spaces: two that are equal here are the same program."""
+    """Without comments, docstrings and spaces: two that are equal here are the same program."""
     if language == "c":
         return re.sub(r"/\*.*?\*/|\s+", "", text, flags=re.DOTALL)
     try:
-        tokens = tokenize.generate_tokens(io.StringIO(text).readline)
-        return " ".join(t.string for t in tokens if t.type != tokenize.COMMENT)
-    except (tokenize.TokenError, SyntaxError):
+        tree = ast.parse(text)
+    except SyntaxError:
         return text
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
+            node.value.value = None  # a docstring
+    return ast.dump(tree)
 
 
 def compiler(mutant: Mutant, before: list[Kill]) -> str | None:
@@ -115,6 +117,14 @@ def compiler(mutant: Mutant, before: list[Kill]) -> str | None:
     return "equivalent" if code == original_code(mutant.file) else None
 
 
+def parser(mutant: Mutant, before: list[Kill]) -> str | None:
+    try:
+        compile(mutant.text, mutant.file, "exec")
+    except SyntaxError:
+        return "invalid"
+    return None
+
+
 def object_code(file: str) -> bytes | None:
     target = workplace() / "released.o"
     unit = Unit(file, tuple(RELEASED), (file,), target)
@@ -123,7 +133,7 @@ def object_code(file: str) -> bytes | None:
     return target.read_bytes() if compiled(unit, overlay(), target) else None
 
 
-@cache
+@once
 def original_code(file: str) -> bytes | None:
     mutated = (overlay() / file).read_text(encoding="utf-8")
     lay(file, (ROOT / file).read_text(encoding="utf-8"))
@@ -222,7 +232,7 @@ def in_order(mutant: Mutant, before: list[Kill]) -> list[str]:
     return list(dict.fromkeys([*killed, *chosen]))
 
 
-@cache
+@once
 def sound(tests: tuple[str, ...]) -> None:
     """They pass without a mutant, or each of their verdicts would be wrong."""
     failed = run_suite(ROOT / "python", tests)
@@ -284,4 +294,4 @@ def killers_of(file: str) -> tuple[Killer, ...]:
             telling_scenarios,
             suite,
         )
-    return (compiler, suite) if file.endswith(".c") else (suite,)
+    return (compiler, suite) if file.endswith(".c") else (parser, suite)

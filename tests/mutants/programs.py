@@ -13,11 +13,11 @@ import shutil
 import subprocess
 import sys
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from functools import cache
+from functools import cache, wraps
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple, ParamSpec, TypeVar
 
 ROOT = Path(__file__).absolute().parents[2]
 BUILD = ROOT / "build" / "mutants"
@@ -25,6 +25,10 @@ sys.path[:0] = [str(ROOT / "tests" / "explore"), str(ROOT / "tests" / "fuzz")]
 
 import explore  # noqa: E402
 import fuzz_c  # noqa: E402
+
+P = ParamSpec("P")
+T = TypeVar("T")
+_making = threading.RLock()
 
 CC = os.environ.get("CC", "cc")
 #: As released, for those that differ in an assertion only, and what -O1 does not see to be equal.
@@ -94,6 +98,19 @@ class Program(NamedTuple):
         return subprocess.run(command, check=False, capture_output=True).returncode == 0
 
 
+def once(function: Callable[P, T]) -> Callable[P, T]:
+    """`functools.cache`, for several threads: the others wait while one makes the value."""
+    cached: Any = cache(function)
+
+    @wraps(function)
+    def get(*args: P.args, **kwargs: P.kwargs) -> T:
+        with _making:
+            value: T = cached(*args, **kwargs)
+            return value
+
+    return get
+
+
 def workplace() -> Path:
     """A folder of this thread's own."""
     folder = BUILD / f"worker-{os.getpid()}-{threading.get_ident()}"
@@ -157,12 +174,12 @@ def explored(extra: Iterable[str] = ()) -> list[Unit]:
     return units
 
 
-@cache
+@once
 def explorer() -> Program:
     return Program(explored(), []).prepare()
 
 
-@cache
+@once
 def c_program(name: str) -> Program:
     """All have the objects of the core in common."""
     own = [f"tests/c/{name}.c"]
@@ -182,7 +199,7 @@ def core_sources() -> list[str]:
     return [p.relative_to(ROOT).as_posix() for p in paths if p.parent.name != "win32"]
 
 
-@cache
+@once
 def module() -> Program:
     """The extension, by the commands that setup.py gives, which are kept as long as they hold."""
     kept = BUILD / "commands"

@@ -8,10 +8,9 @@ import os
 import shutil
 import subprocess
 from collections import Counter
-from functools import cache
 from pathlib import Path
 
-from programs import BUILD, ROOT, Program, explored, explorer
+from programs import BUILD, ROOT, Program, explored, explorer, once
 
 CSRC = ROOT / "csrc"
 FOLDER = BUILD / "reach"
@@ -28,7 +27,7 @@ def scenarios_at(file: str, line: int) -> list[str]:
     return [*(name for name in names() if name not in known["all"]), *reached]
 
 
-@cache
+@once
 def breadths() -> Counter[str]:
     return Counter(name for names in table().values() for name in names)
 
@@ -42,7 +41,7 @@ def nearby(file: str, line: int) -> list[str]:
     return [f"{file}:{near}" for step in range(1, 6) for near in (line - step, line + step)]
 
 
-@cache
+@once
 def names() -> list[str]:
     program = BUILD / "explore"
     explorer().linked((unit.object for unit in explorer().units), program)
@@ -50,7 +49,7 @@ def names() -> list[str]:
     return [line.split()[0] for line in listed.stdout.splitlines()]
 
 
-@cache
+@once
 def table() -> dict[str, list[str]]:
     """By "file:line" the scenarios; kept for as long as csrc stays the same."""
     kept = FOLDER / f"{fingerprint()}.json"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import socket
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -18,6 +19,7 @@ def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> 
     request.path = path
     kind, _, argument = path[1:].partition("/")
     if kind == "sleep":
+        print("sleeps", file=sys.stderr, flush=True)  # into the log
         time.sleep(float(argument))
     elif kind == "read":
         environ["wsgi.input"].read()

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support import LONG
+from support import LONG, until
 
 pytest.importorskip("gunicorn", reason="gunicorn")
 pytestmark = pytest.mark.any_engine  # make test-libraries runs it on both
@@ -45,6 +45,12 @@ class Gunicorn:
             assert time.monotonic() < end, self.log.read_text()
             assert self.process.poll() is None, self.log.read_text()
             time.sleep(0.02)
+
+    def wait_until_so_many_sleep(self, count: int) -> None:
+        until(
+            lambda: self.log.read_text().count("sleeps\n") >= count,
+            f"{count} requests in the application",
+        )
 
     def _answers(self) -> bool:
         try:
@@ -111,7 +117,7 @@ def test_term_loses_no_request(tmp_path: Path) -> None:
     with gunicorn(tmp_path, "--worker-connections", "10") as server:
         with ThreadPoolExecutor(10) as threads:
             tasks = [threads.submit(server.get, "/sleep/0.5") for _ in range(10)]
-            time.sleep(0.2)
+            server.wait_until_so_many_sleep(10)
             server.signal(signal.SIGTERM)
             assert [task.result() for task in tasks] == ["/sleep/0.5"] * 10
         assert server.end() == 0
@@ -122,7 +128,7 @@ def test_term_ends_what_takes_too_long(tmp_path: Path) -> None:
     with gunicorn(tmp_path, "--graceful-timeout", "1") as server:
         with ThreadPoolExecutor(1) as threads:
             task = threads.submit(server.get, "/sleep/100")
-            time.sleep(0.3)
+            server.wait_until_so_many_sleep(1)
             start = time.monotonic()
             server.signal(signal.SIGTERM)
             assert isinstance(task.exception(LONG), (OSError, http.client.HTTPException))

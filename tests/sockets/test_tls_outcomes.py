@@ -56,6 +56,7 @@ class Side:
             self.other = stack.enter_context(listener.accept()[0])
         self.context = client_context()
         self.served: Any = None
+        stack.callback(self._end_served)
 
     def start(self, function: Callable[[], object]) -> threading.Thread:
         def run() -> None:
@@ -72,11 +73,15 @@ class Side:
         return self.stack.enter_context(sock)
 
     def serve(self) -> None:
-        wrapped = self.server_context.wrap_socket(
+        self.served = self.server_context.wrap_socket(
             self.other, server_side=True, do_handshake_on_connect=False
         )
-        self.served = self.stack.enter_context(wrapped)
         self.served.do_handshake()
+
+    def _end_served(self) -> None:
+        """Once the thread has ended: it would use a number that is another socket's by then."""
+        if self.served is not None:
+            self.served.close()
 
     def connect(self, **options: Any) -> tuple[Any, Any]:
         thread = self.start(self.serve)

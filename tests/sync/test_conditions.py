@@ -54,6 +54,16 @@ def test_notifications_go_to_those_that_came_first(crew: Stage) -> None:
     assert sorted(log) == [0, 1, 2, 3, 4]
 
 
+def test_a_standard_condition_restores_the_depth_of_an_rlock() -> None:
+    """One that is made of threading's class around a lock of ours."""
+    lock = sync.RLock()
+    condition: Any = threading.Condition(lock)  # type: ignore[arg-type]
+    with lock, condition:
+        assert not condition.wait(0.001)
+        assert lock._recursion_count() == 2
+    assert not lock.locked()
+
+
 def test_a_notification_that_meets_nothing_is_gone(crew: Stage) -> None:
     condition = sync.Condition(sync.Lock())
     with condition:

@@ -165,6 +165,19 @@ def test_only_the_reentrant_lock_has_subclasses() -> None:
         type("Other", (sync.Lock,), {})
 
 
+@pytest.mark.filterwarnings("ignore:.*RLock:DeprecationWarning")
+@pytest.mark.parametrize("name", ["Lock", "RLock"])
+def test_arguments_are_refused_as_the_standard_ones_refuse_them(name: str) -> None:
+    def outcome(kind: Any) -> type[Exception] | None:
+        try:
+            kind(1)
+        except TypeError as error:
+            return type(error)
+        return None
+
+    assert outcome(getattr(sync, name)) == outcome(getattr(threading, name))
+
+
 def test_a_lock_is_released_from_anywhere(crew: Stage) -> None:
     lock = sync.Lock()
     crew.spawn(lock.acquire).result()
@@ -286,6 +299,11 @@ def test_a_greenlet_that_waits_for_a_lock_holds_nothing_up(greenlets: Stage) -> 
     task.result()
 
 
+handlers_come_before_the_block = pytest.mark.skipif(
+    not PURE and sys.version_info < (3, 14), reason="CPython runs no signal handlers there"
+)
+
+
 def struck_kind(kind: Any) -> Any:
     """One whose `with` is left between `__enter__` and the block, as a signal handler may do it."""
 
@@ -298,9 +316,7 @@ def struck_kind(kind: Any) -> Any:
 
 
 @pytest.mark.rule(18)
-@pytest.mark.skipif(
-    not PURE and sys.version_info < (3, 14), reason="CPython runs no signal handlers there"
-)
+@handlers_come_before_the_block
 @pytest.mark.parametrize("kind", [sync.RLock, sync.Condition])
 def test_with_leaves_no_lock_if_it_never_gets_to_its_block(kind: Any) -> None:
     struck = struck_kind(kind)()
@@ -313,14 +329,89 @@ def test_with_leaves_no_lock_if_it_never_gets_to_its_block(kind: Any) -> None:
 
 
 @pytest.mark.rule(18)
-@pytest.mark.skipif(
-    PURE or sys.version_info < (3, 14), reason="no signal handlers there, or no owner of a Lock"
-)
+@handlers_come_before_the_block
 def test_with_leaves_no_lock_of_a_condition_either() -> None:
     lock = sync.Lock()
     with pytest.raises(KeyboardInterrupt), struck_kind(sync.Condition)(lock):
         raise AssertionError("never here")
     assert not lock.locked()
+
+
+SEMAPHORES = [sync.Semaphore, sync.BoundedSemaphore]
+
+
+@pytest.mark.rule(18)
+@handlers_come_before_the_block
+@pytest.mark.parametrize("kind", SEMAPHORES)
+def test_with_leaves_every_unit_of_a_semaphore(kind: Any) -> None:
+    struck = struck_kind(kind)(2)
+    for value in 2, 1:
+        with pytest.raises(KeyboardInterrupt), struck:
+            raise AssertionError("never here")
+        assert struck._value == value
+        struck.acquire()
+
+
+@pytest.mark.rule(18)
+@lock_kinds
+def test_what_is_looked_up_and_dropped_releases_nothing(kind: Any) -> None:
+    """Not even inside a block."""
+    lock = kind()
+    with lock:
+        assert hasattr(lock, "__exit__") and lock.locked()
+    assert not lock.locked()
+    lock.acquire()
+    assert hasattr(lock, "__exit__") and lock.locked()
+    lock.__exit__(None, None, None)
+    assert not lock.locked()
+
+
+@pytest.mark.rule(18)
+@pytest.mark.parametrize("kind", [threading.RLock, sync.RLock, sync.Condition])
+def test_what_is_acquired_in_a_block_stays(kind: Any) -> None:
+    lock = kind()
+    with lock:
+        lock.acquire()
+    assert lock._is_owned()
+    lock.release()
+    assert not lock._is_owned()
+
+
+def test_a_standard_condition_enters_and_leaves_our_lock() -> None:
+    for kind in KINDS:
+        lock = kind()
+        condition = threading.Condition(lock)
+        with condition:
+            assert lock.locked()
+        assert not lock.locked()
+
+
+@pytest.mark.rule(18)
+@lock_kinds
+def test_a_wrong_release_in_a_block_is_an_error_at_its_end(kind: Any) -> None:
+    lock = kind()
+    with pytest.raises(RuntimeError), lock:
+        lock.release()
+    for semaphore in (one(1) for one in (threading.BoundedSemaphore, sync.BoundedSemaphore)):
+        with pytest.raises(ValueError, match="too many times"), semaphore:
+            semaphore.release()
+
+
+@pytest.mark.rule(18)
+def test_blocks_that_wait_release_their_own(greenlets: Stage) -> None:
+    semaphore, order = sync.Semaphore(1), []
+
+    def enter(number: int) -> None:
+        with semaphore:
+            order.append(number)
+            greenlets.sleep(0)
+
+    with semaphore:
+        tasks = [greenlets.spawn(enter, number) for number in range(5)]
+        greenlets.until(lambda: waits("semaphore") == 5, "in line")
+    for task in tasks:
+        task.result()
+    assert order == list(range(5)) and semaphore._value == 1
 
 
 @pytest.mark.rule(18)

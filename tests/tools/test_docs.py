@@ -84,8 +84,8 @@ def test_a_sample_in_python_runs_as_it_stands(page: Path, sample: str, tmp_path:
     missing = [name for name in missing_modules(sample) if f"{name}.py" not in modules_of(page)]
     if missing:
         pytest.skip(f"not installed: {', '.join(missing)}")
-    if WINDOWS and page.name in {"files.md", "children.md"}:
-        pytest.skip("pipes are pollable, and commands are those, on POSIX only")
+    if WINDOWS and page.name == "children.md":
+        pytest.skip("commands of POSIX")
     if WINDOWS and "os.kill(" in sample:
         pytest.skip("a signal ends the process there")
     if "green" in sample and not HAS_GREENLET:

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import sys
 from collections.abc import Callable
 from typing import Any
 
 from netpoll import green, sync
-from netpoll._engine import PURE
 from world import Act, World, demand, with_both, with_greenlets
 
 SHORT = 0.0005
@@ -27,19 +25,7 @@ def held(world: World, lock: Any) -> Callable[[], None]:
     return done.set
 
 
-def knows_its_owner(lock: Any) -> bool:
-    """CPython 3.14 runs handlers between `__enter__` and the block, too.  What was taken there can
-    be given back only where it is known whose it is."""
-    if isinstance(lock, sync.Condition):
-        lock = lock._lock
-    owned = sync.RLock if PURE else (sync.Lock, sync.RLock)
-    return sys.version_info < (3, 14) or isinstance(lock, owned)
-
-
 def stays_free(world: World, lock: Any) -> None:
-    if not knows_its_owner(lock):
-        return
-
     def check() -> None:
         demand(lock.acquire(True, world.patience), "the lock is not free")
         lock.release()

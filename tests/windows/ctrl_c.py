@@ -42,6 +42,7 @@ CASES: dict[str, Callable[[PollDesc], object]] = {
     "follower": wait_as_a_follower,
     "poll": lambda desc: desc.poller.poll(None),
     "hub": lambda desc: green.run(desc.wait, READ),
+    "console": lambda desc: green.run(netpoll.File(0, closefd=False).read, 1),
 }
 
 

@@ -4,7 +4,7 @@ set -euo pipefail
 folder=$(cd "$1" && pwd)
 export WINEPREFIX=$folder/prefix WINEDEBUG=-all WINEDLLOVERRIDES='mscoree,mshtml='
 unset DISPLAY PYTHONPATH PYTHONHOME
-for case in wait follower poll hub; do
+for case in wait follower poll hub console; do
     script -qec "wine '$folder/python/python.exe' tests/windows/ctrl_c.py $case" /dev/null \
         </dev/null >"$folder/ctrl_c.log" 2>&1 || {
         cat "$folder/ctrl_c.log"

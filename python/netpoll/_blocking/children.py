@@ -18,7 +18,7 @@ from netpoll._blocking.readiness import wait_readable
 from netpoll._blocking.threads import Call, Pool
 from netpoll._errors import ClosedError
 
-__all__ = ["in_thread", "open_pidfd", "wait_for_exit"]
+__all__ = ["begin", "in_thread", "open_pidfd", "wait_for_exit"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -111,3 +111,10 @@ def in_thread(
     :returns: None: they are over; the thread goes on.
     """
     return _threads.ended_call("child", timeout, function, *args, **kw)
+
+
+def begin(function: Callable[[], T]) -> Call[T]:
+    """Call what serves a child in a thread; nobody waits for that yet."""
+    call = Call(function, name="child")
+    _threads.submit(call)
+    return call

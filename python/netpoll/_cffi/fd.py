@@ -376,8 +376,7 @@ class _Operation:
             raise
 
     def _begin(self) -> None:
-        if self.may_wait:
-            coop_yield()
+        coop_yield(self.may_wait)
         rc = lib.np_op_begin(self._op, self._fd.file, self._mode, self.may_wait)
         if rc == BUSY:
             self.wait()

@@ -16,6 +16,7 @@ Signals.  A handler runs between any two bytecodes of the main thread, and may r
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 from collections import deque
@@ -30,6 +31,7 @@ from netpoll import _errors
 from netpoll._cffi import engine
 from netpoll._cffi.engine import HubToken, poll_into
 from netpoll._core import lib
+from netpoll._interruptions import is_interruption
 from netpoll._whole import call, consume
 
 if TYPE_CHECKING:
@@ -123,6 +125,7 @@ class HubBase:
         self._closed: deque[Poller] = deque()  # whose tokens have not come out yet
         self._poll_entry, self._start_entry = _Entry(main.switch), _Entry(main.switch)
         self._coop_ops = 0  # operations since the last switch: none of them had to wait
+        self._process = os.getpid()
         self._poller = _internal_poller()
         self._greenlet: Any = None
         self._main_waiter: Any = _waiter_class(self)
@@ -319,13 +322,26 @@ class HubBase:
 
     # Operations that did not wait.
 
-    def coop_yield(self) -> None:
-        """One to which data comes faster than it is read would have the thread for itself."""
+    def coop_yield(self, may_wait: bool) -> None:
+        """One to which data comes faster than it is read would have the thread for itself, and so
+        would one that tries again and again what may not wait.
+
+        :param may_wait: False: not where others are not expected to run.
+        """
         self._coop_ops += 1
         if self._coop_ops > _COOP_BUDGET:
             self._coop_ops = 0
-            if getcurrent() is not self._greenlet:  # a signal handler may call from there
+            if self._can_yield() and (may_wait or not is_interruption()):
                 self.yield_now()
+
+    def _can_yield(self) -> bool:
+        """Not where a wait would be refused: a signal handler or a trace function may call from
+        there.  Nor as the hub ends, when whoever waits is left behind.  A child begins anew: hooks
+        of the fork may be running, before which nothing else should."""
+        process, self._process = self._process, os.getpid()
+        if process != self._process or self._finished or getcurrent() is self._greenlet:
+            return False
+        return not self.current_waiter().parked
 
     def yield_now(self) -> None:
         """The others have a turn each."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -50,18 +51,66 @@ def _limit(blocking: bool, timeout: float) -> int:
     return instant_after(nanoseconds(seconds)) if seconds else 0
 
 
+class Leaving:
+    """`__exit__` of a lock or a semaphore.
+
+    A signal handler may raise when that is acquired and the block has not begun, or in `__exit__`
+    before it has done anything.  `with` looks that up before it enters; when it is left so, it
+    drops what it has found, and that releases what was acquired.
+    """
+
+    def __get__(self, lock: Any, owner: type) -> Any:
+        if lock is None:
+            return self
+        block, kept = lock._new_block()
+        leave = partial(_leave, lock, block)
+        # Not for `_leave`: the traceback would keep it with the frame.
+        leave.__dict__["dropped"] = ffi.gc(block, partial(lib.drop_block, kept))
+        lock._begun[get_ident()] = block
+        return leave
+
+    def __call__(self, lock: Any, *error: object) -> None:
+        lock.release()
+
+
+def _leave(lock: Any, block: Any, *error: object) -> None:
+    if not lib.leave_block(block):
+        lock.release()  # which says what is wrong
+
+
+def _begun(lock: Any) -> Any:
+    """The block that is about to be entered; NULL: none."""
+    return lock._begun.pop(get_ident(), ffi.NULL)
+
+
+def enter(lock: Any, sema: Any, what: Any) -> bool:
+    """`__enter__`: acquire a unit of the semaphore."""
+    block = _begun(lock)
+    coop_yield()
+    unit = new_unit(sema, what)
+    rc = acquire_into(unit, sema, NEVER, what)
+    if rc < 0:
+        raise _errors.system(-rc, "acquire")
+    lib.enter_block(block, unit)
+    return True
+
+
 class _LockBase:
     __reduce_ex__ = _errors.refuse_copies
-    __slots__ = ("__weakref__", "_free")
+    __slots__ = ("__weakref__", "_begun", "_free")
+
+    #: Blocks of `with`, by what runs, from the look-up of `__exit__` to `__enter__`.
+    _begun: dict[int, Any]
 
     def __init__(self) -> None:
         self._free = ffi.new("np_sema *")
+        self._begun = {}
         lib.np_sema_init(self._free, 1)
 
     def _acquire(self, until: int) -> bool:
+        coop_yield(until != 0)
         if until == 0:
             return bool(lib.np_sema_try(self._free) == OK)
-        coop_yield()
         rc = acquire(self._free, until, _LOCK)
         if rc < 0:
             raise _errors.system(-rc, "lock")
@@ -126,10 +175,17 @@ class Lock(_LockBase):
             raise RuntimeError("release unlocked lock")
 
     def __enter__(self) -> bool:
-        return self._acquire(NEVER)
+        return enter(self, self._free, _LOCK)
 
-    def __exit__(self, *unused: object) -> None:
-        self.release()
+    if TYPE_CHECKING:
+
+        def __exit__(self, *unused: object) -> None: ...
+
+    else:
+        __exit__ = Leaving()
+
+    def _new_block(self) -> Any:
+        return ffi.new("block *", {"sema": self._free, "limit": 1}), self._free
 
     def _at_fork_reinit(self) -> None:
         self._release()
@@ -144,24 +200,6 @@ class Lock(_LockBase):
         return f"<{state} netpoll.Lock object at {id(self):#x}>"
 
 
-class _Leaving:
-    """`RLock.__exit__`: of a lock, a method of cffi's.
-
-    One of ours could be cut off by a signal handler before it has done anything.  `with` looks it
-    up before the block begins; what it runs, and dropping it too, restores the level found then.
-    """
-
-    def __get__(self, lock: RLock | None, owner: type) -> Any:
-        if lock is None:
-            return self
-        found = ffi.new("lock_level *")
-        lib.note_level(lock._lock, get_ident(), found)
-        return ffi.gc(found, partial(lib.restore_level, lock._lock)).__exit__
-
-    def __call__(self, lock: RLock, *error: object) -> None:
-        lock.release()
-
-
 class RLock(_LockBase):
     """A reentrant lock, as `threading.RLock`: its owner may acquire it again.
 
@@ -171,7 +209,10 @@ class RLock(_LockBase):
     __slots__ = ("_lock",)
 
     def __init__(self, *unused: object, **unused_too: object) -> None:
+        if (unused or unused_too) and type(self) is RLock and sys.version_info >= (3, 15):
+            raise TypeError("RLock() takes no arguments")
         self._lock: Any = ffi.new("fifo_rlock *")  # who has it, and how often, is known there
+        self._begun = {}
         self._free = ffi.addressof(self._lock, "free")
         lib.np_sema_init(self._free, 1)
 
@@ -183,18 +224,17 @@ class RLock(_LockBase):
         """
         return self._acquire_again(_limit(blocking, timeout))
 
-    def _acquire_again(self, until: int) -> bool:
+    def _acquire_again(self, until: int, block: Any = ffi.NULL) -> bool:
         me = get_ident()
-        if lib.lock_again(self._lock, me):
+        if lib.lock_again(self._lock, me, block):
             return True
-        if until:
-            coop_yield()
+        coop_yield(until != 0)
         unit = new_unit(self._free, _LOCK)
         rc = acquire_into(unit, self._free, until, _LOCK)
         if rc < 0:
             raise _errors.system(-rc, "lock")
         if rc == OK:
-            lib.lock_with(self._lock, me, unit)
+            lib.lock_with(self._lock, me, unit, block)
         return rc == OK
 
     def release(self) -> None:
@@ -210,14 +250,17 @@ class RLock(_LockBase):
             raise RuntimeError("cannot release un-acquired lock")
 
     def __enter__(self) -> bool:
-        return self._acquire_again(NEVER)
+        return self._acquire_again(NEVER, _begun(self))
 
     if TYPE_CHECKING:
 
         def __exit__(self, *unused: object) -> None: ...
 
     else:
-        __exit__ = _Leaving()
+        __exit__ = Leaving()
+
+    def _new_block(self) -> Any:
+        return ffi.new("block *", {"lock": self._lock, "owner": get_ident()}), self._lock
 
     def _at_fork_reinit(self) -> None:
         lib.lock_break(self._lock)
@@ -298,6 +341,7 @@ class ConditionBase:
         hub = current_hub()
         if hub is not None:
             hub.current_waiter()  # not in the hub's greenlet
+            hub.coop_yield(until != 0)
         notified = ffi.new("np_sema *")
         self._line.append(notified)
         try:

@@ -37,6 +37,11 @@ _GONE = object()
 Method = Callable[["Sema"], None]
 
 
+def parts(sema: Sema) -> tuple[Any, int, Any]:
+    """For a block of `with`: the core's semaphore, its limit, its name."""
+    return sema._s, sema._limit, sema._name
+
+
 class _InC:
     """A method that is one call into C, without arguments: no signal handler comes between."""
 
@@ -282,6 +287,7 @@ class Sema:
 
     def try_acquire(self) -> bool:
         """Take a unit if there is one."""
+        coop_yield(False)
         return bool(lib.np_sema_try(self._s) == OK)
 
     def acquire(self, timeout: float | None = None) -> bool:
@@ -295,8 +301,7 @@ class Sema:
         :raises ValueError: the timeout is NaN.
         """
         until = instant(timeout)
-        if until:
-            coop_yield()
+        coop_yield(until != 0)
         rc = acquire(self._s, until, self._name)
         if rc < 0:
             raise _errors.system(-rc, "acquire")

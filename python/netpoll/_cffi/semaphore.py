@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from netpoll._cffi.sema import MAX_UNITS, Sema
+from netpoll._cffi.lock import Leaving, enter
+from netpoll._cffi.sema import MAX_UNITS, Sema, parts
+from netpoll._core import ffi
 
 
 class SemaphoreBase:
@@ -13,6 +15,7 @@ class SemaphoreBase:
     def __init__(self, value: int, bounded: bool) -> None:
         if value < 0:
             raise ValueError("semaphore initial value must be >= 0")
+        self._begun: dict[int, Any] = {}
         self._bounded = bounded
         self._units = Sema(value, limit=value if bounded else MAX_UNITS, name="semaphore")
 
@@ -42,10 +45,19 @@ class SemaphoreBase:
             raise kind("Semaphore released too many times") from error
 
     def __enter__(self) -> bool:
-        return self._units.acquire()
+        sema, _, name = parts(self._units)
+        return enter(self, sema, name)
 
-    def __exit__(self, *error: object) -> None:
-        self.release()
+    if TYPE_CHECKING:
+
+        def __exit__(self, *error: object) -> None: ...
+
+    else:
+        __exit__ = Leaving()
+
+    def _new_block(self) -> Any:
+        sema, limit, _ = parts(self._units)
+        return ffi.new("block *", {"sema": sema, "limit": limit}), sema
 
     @property
     def _value(self) -> int:

@@ -8,7 +8,15 @@ from typing import Any
 
 from netpoll import _errors
 from netpoll._cffi import engine
-from netpoll._cffi.engine import CLOSED, INTERRUPTED, NEVER, PARKED, DescBase, nanoseconds
+from netpoll._cffi.engine import (
+    CLOSED,
+    INTERRUPTED,
+    NEVER,
+    PARKED,
+    TIMEOUT,
+    DescBase,
+    nanoseconds,
+)
 from netpoll._cffi.hub import HubBase, Token, current_hub, get_hub
 from netpoll._core import ffi, lib
 
@@ -20,11 +28,11 @@ def instant_after(ns: int) -> int:
     return NEVER if ns == NEVER else min(lib.np_now() + ns, NEVER)
 
 
-def coop_yield() -> None:
-    """Before an operation that may wait."""
+def coop_yield(may_wait: bool = True) -> None:
+    """Before an operation: in a hub others get a turn now and then."""
     hub = current_hub()
     if hub is not None:
-        hub.coop_yield()
+        hub.coop_yield(may_wait)
 
 
 def sleep(seconds: float = 0) -> None:
@@ -78,6 +86,9 @@ def acquire_into(unit: Any, sema: Any, until: int, what: Any) -> int:
         lib.np_begin_wait()
         while (rc := lib.acquire_unit(sema, unit, until, what)) == INTERRUPTED:
             pass  # signal handlers have run; its place in the queue is kept
+        return rc
+    rc = lib.acquire_unit(sema, unit, 0, what)  # in the hub's greenlet, too
+    if rc != TIMEOUT or until == 0:
         return rc
     rc = CLOSED
     while rc == CLOSED and not lib.np_sema_is_shut(sema):
@@ -133,7 +144,7 @@ def wait_at(desc: DescBase, mode: int, flags: int) -> None:
     if hub is None:
         engine.wait_in_thread(desc, mode, flags)
         return
-    hub.coop_yield()
+    hub.coop_yield(True)
     while not _wait_once(hub, desc, mode, flags):
         pass
 

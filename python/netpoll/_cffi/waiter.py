@@ -12,7 +12,7 @@ from typing import Any, TypeVar, cast
 from netpoll import _errors
 from netpoll._cffi.engine import NEVER, OK, nanoseconds
 from netpoll._cffi.hub import Exc, HubBase, bind_waiter, get_hub
-from netpoll._cffi.wait import acquire, instant_after
+from netpoll._cffi.wait import acquire, coop_yield, instant_after
 from netpoll._core import ffi, lib
 
 try:
@@ -142,13 +142,15 @@ class WaiterBase:
         after = NEVER if timeout is None else nanoseconds(timeout)
         if after > 0:
             self._refuse_itself()
-            self._join(instant_after(after))
+        self._join(after)
 
     def _refuse_itself(self) -> None:
         if self._greenlet is not None and getcurrent() is self._greenlet:
             raise RuntimeError("a greenlet cannot join itself")
 
-    def _join(self, until: int) -> bool:
+    def _join(self, after: int) -> bool:
+        until = instant_after(after) if after > 0 else 0
+        coop_yield(until != 0)
         rc = acquire(self._done, until, _JOIN)
         if rc < 0:
             raise _errors.system(-rc, "join")
@@ -164,7 +166,7 @@ class WaiterBase:
         mark = object()
         try:
             self._collectors.append(mark)
-            ended = self._join(instant_after(after) if after else 0)
+            ended = self._join(after)
         finally:
             with suppress(ValueError):
                 self._collectors.remove(mark)

@@ -13,7 +13,7 @@ from weakref import WeakKeyDictionary
 from netpoll._blocking.children import open_pidfd
 from netpoll._blocking.readiness import wait_readable
 from netpoll._blocking.threads import Call, Pool
-from netpoll._engine import current_hub, pause
+from netpoll._engine import coop_yield, current_hub, pause
 from netpoll._engine import sleep as _park
 from netpoll._errors import ClosedError
 
@@ -48,6 +48,7 @@ def join(self: threading.Thread, timeout: float | None = None) -> None:
         _join(self, timeout)
         return
     _join(self, 0)  # the standard errors
+    coop_yield(timeout is None or timeout > 0)
     if not self.is_alive() or (timeout is not None and timeout <= 0):
         return
     call = _waiting.get(self)
@@ -65,6 +66,7 @@ _INTERVAL = 0.01
 def waitpid(pid: int, options: int, /) -> tuple[int, int]:
     """`os.waitpid`."""
     waits = current_hub() is not None and isinstance(pid, int) and _WNOHANG & ~options
+    coop_yield(bool(waits))
     ended: tuple[int, int] = _waitpid(pid, options | _WNOHANG if waits else options)
     while waits and not ended[0]:
         _wait_for_child(pid, options)

@@ -62,6 +62,7 @@ def is_ready(desc: PollDesc, modes: int) -> int:
     """
     if not 0 < modes <= READ | WRITE:
         raise ValueError(f"fd {desc.fd}: modes are READ, WRITE or both, not {modes!r}")
+    coop_yield(False)
     for mode in (READ, WRITE):
         if modes & mode:
             desc.reset(mode)  # first: what comes after the poll is an edge
@@ -76,7 +77,6 @@ def wait_level(desc: PollDesc, modes: int) -> int:
     :raises ClosedError, DeadlineExceeded, NotPollableError, BusyError: as `PollDesc.wait`.
     :raises ValueError: modes are not READ, WRITE or both.
     """
-    coop_yield()
     while not (ready := is_ready(desc, modes)):
         told = _wait_for_edge(desc, modes)
         if desc.poller.backend not in STALE_EVENTS:

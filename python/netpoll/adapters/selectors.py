@@ -4,7 +4,9 @@
 
     loop = asyncio.SelectorEventLoop(PollerSelector())
 
-On Windows it has not the limits of select, as it rests on I/O completion ports.
+On Windows it has not the limits of select, as it rests on I/O completion ports.  In a greenlet hub
+`select` parks the greenlet, where the poller has a descriptor (not on Windows), and so does a loop
+of asyncio that selects by it.
 
 How it works.  The interface is level-triggered: what is ready is reported at each `select`, until
 it is so no longer.  A poller reports edges.  So whenever the selector sleeps, a token is parked for
@@ -27,6 +29,9 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from netpoll import READ, WRITE, BusyError, ClosedError, NotPollableError, PollDesc, Poller
+from netpoll._blocking.readiness import wait_readable
+from netpoll._engine import coop_yield, current_hub
+from netpoll.adapters._nest import has_descriptor
 from netpoll.adapters.level import LEVEL_TRIGGERED, STALE_EVENTS, poll_now
 
 if TYPE_CHECKING:
@@ -56,8 +61,8 @@ class _Entry:
     def park(self, modes: int) -> int:
         """Have the poller tell of what happens from now on.
 
-        What happened before is forgotten, so ask the kernel after this.  Gives the modes that cannot be
-        parked, as there is an error and nothing else, which is something to be reported.
+        What happened before is forgotten, so ask the kernel after this.  Gives the modes that
+        cannot be parked, as there is an error and nothing else, which is something to be reported.
         """
         failed = 0
         for mode in _SPLIT[modes & ~self.parked]:
@@ -99,6 +104,7 @@ class PollerSelector(selectors.BaseSelector):
         self._entries: dict[int, _Entry] = {}
         self._map: _Keys | None = _Keys(self)
         self._suspect: dict[_Entry, int] = {}  # modes that may be ready without an edge
+        self._waits: set[PollDesc] = set()  # of the greenlet that selects
         self._sleeping = False
         self._interrupted = False
 
@@ -180,6 +186,7 @@ class PollerSelector(selectors.BaseSelector):
         :param timeout: seconds; None waits without end, 0 or less not at all.
         :returns: empty if the time is over.
         """
+        coop_yield(timeout is None or timeout > 0)
         if self._interrupted:
             self._start_anew()
         self._interrupted = True
@@ -220,7 +227,7 @@ class PollerSelector(selectors.BaseSelector):
     def _take_events(self, found: dict[_Entry, int], timeout: float | None) -> None:
         """What the poller tells."""
         self._sleeping = True  # from here on `_mark_suspect` wakes us
-        tokens: list[tuple[_Entry, int]] = self._poller.poll(0 if self._suspect else timeout)
+        tokens: list[tuple[_Entry, int]] = self._poll(0 if self._suspect else timeout)
         self._sleeping = False
         entries = self._entries
         while tokens:
@@ -229,6 +236,16 @@ class PollerSelector(selectors.BaseSelector):
                 if mode & entry.events and entry is entries.get(entry.fd):
                     found[entry] = found[entry] | mode if entry in found else mode
             tokens = self._poller.poll(0) if len(tokens) >= MANY else []
+
+    def _poll(self, timeout: float | None) -> list[Any]:
+        """`Poller.poll`; in a hub others run meanwhile."""
+        may_wait = timeout is None or timeout > 0
+        if may_wait and current_hub() is not None and has_descriptor(self._poller):
+            until = None if timeout is None else time.monotonic() + timeout
+            with suppress(ClosedError):  # the poller was, and says so
+                wait_readable(self._poller.fileno(), until, self._waits)
+            timeout = 0
+        return self._poller.poll(timeout)
 
     def _confirm(self, found: dict[_Entry, int]) -> dict[_Entry, int]:
         """Of what was told, what is still so; the rest is parked again."""
@@ -253,6 +270,8 @@ class PollerSelector(selectors.BaseSelector):
         self._suspect.clear()
         self._map = None
         self._poller.close()
+        for desc in tuple(self._waits):
+            desc.close()
         with suppress(ClosedError):
             self._poller.poll(0)  # the tokens that were about to come out, which refer to it
 

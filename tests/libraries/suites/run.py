@@ -6,8 +6,8 @@ downloads the sources of the versions that are installed, as those have the test
 as they are, then with the adapter, in threads and in hubs.  Outcomes that differ, and are not in
 exceptions.py, are printed.  SITE is the folder with what requirements.txt lists.
 
-The tests have a network of their own: every port is free, there is no Internet, and packets are lost
-to the addresses at which the tests time out.
+The tests have a network of their own: every port is free, there is no Internet, and packets to the
+addresses at which they time out are lost.
 """
 
 from __future__ import annotations
