@@ -8,6 +8,7 @@ class _Lib:
     NP_READ: int
     NP_WRITE: int
     NP_OK: int
+    UNIT_HELD: int
     NP_CLOSED: int
     NP_TIMEOUT: int
     NP_NOT_POLLABLE: int

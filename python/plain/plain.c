@@ -55,8 +55,6 @@ int close_boxed_file(np_file **box, int detach)
     return np_file_close(*box, detach);
 }
 
-enum { UNIT_NONE, UNIT_WANTED, UNIT_HELD };
-
 static int note_unit(const np_sema *s, unit *u, int rc)
 {
     u->state = s && rc == NP_OK ? UNIT_HELD : UNIT_NONE;

@@ -31,6 +31,8 @@ void end_op(np_file **box, np_op *op);
 /* Of settle.h. */
 void end_connect(np_fd fd, int number);
 
+enum { UNIT_NONE, UNIT_WANTED, UNIT_HELD };
+
 /* A unit of a semaphore that is wanted, and then held: how far it has come is known here alone.
  * With s NULL it is an instant that is waited for.  The results are those of the core. */
 typedef struct unit {

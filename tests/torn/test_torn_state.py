@@ -39,6 +39,8 @@ TORN_IN_PYTHON = (
     "sync_simple_queue_",
     "sync_queue_",
     "sync_group",
+    "queue_put_",
+    "queue_get_",
 )
 
 

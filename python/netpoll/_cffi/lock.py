@@ -13,12 +13,12 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from netpoll import _errors
-from netpoll._cffi.engine import NEVER, OK, nanoseconds
+from netpoll._cffi.engine import INTERRUPTED, NEVER, OK, nanoseconds
 from netpoll._cffi.hub import current_hub, running_greenlet
 from netpoll._cffi.sema import instant
 from netpoll._cffi.wait import acquire, acquire_into, coop_yield, instant_after, new_unit
 from netpoll._core import ffi, lib
-from netpoll._whole import consume
+from netpoll._whole import call, consume
 
 T = TypeVar("T")
 
@@ -119,16 +119,24 @@ class _LockBase:
     def acquire_anyway(self) -> None:
         """Until it is acquired; what is raised meanwhile is raised afterwards."""
         error: BaseException | None = None
-        while True:
+        rc = INTERRUPTED
+        while rc == INTERRUPTED:
+            unit: Any = None
             try:
-                rc = acquire(self._free, NEVER, _LOCK)
-                break
+                unit = new_unit(self._free, _LOCK)
+                rc = acquire_into(unit, self._free, NEVER, _LOCK)
             except BaseException as raised:
                 error = raised
-                hub = current_hub()
-                if hub is not None and hub.finished:
-                    raise
+                if unit is not None and unit.state == lib.UNIT_HELD:
+                    rc = OK
+                else:
+                    if unit is not None:
+                        ffi.release(unit)  # now, as the error keeps it
+                    hub = current_hub()
+                    if hub is not None and hub.finished:
+                        raise
         try:
+            lib.enter_block(ffi.NULL, unit)
             if rc < 0:
                 raise _errors.system(-rc, "lock")
             if error is not None:
@@ -278,10 +286,11 @@ class RLock(_LockBase):
         return depth
 
     def _acquire_restore(self, depth: int, /) -> None:
+        me = get_ident()
         try:
             self.acquire_anyway()
         finally:
-            self._lock.owner, self._lock.depth = get_ident(), depth
+            self._lock.owner, self._lock.depth = me, depth
 
     def __repr__(self) -> str:
         state = "locked" if self.locked() else "unlocked"
@@ -344,19 +353,30 @@ class ConditionBase:
             hub.coop_yield(until != 0)
         notified = ffi.new("np_sema *")
         self._line.append(notified)
+        release, depth = self._how_to_release()
+        released: list[Any] = []
         try:
-            state = self._release_lock()
-        except BaseException:
-            self._leave_line(notified, True)
-            raise
-        try:
-            return self._await_notification(notified, until)
+            try:
+                released.extend(map(call, (release,)))  # and noted, in one call
+                rc = acquire(notified, until, _CONDITION)
+                if rc < 0:
+                    raise _errors.system(-rc, "condition")
+            except BaseException:
+                self._leave_line(notified, True)
+                raise
+            return self._leave_line(notified, False)
         finally:
-            self._acquire_lock(state)
+            if released:
+                self._acquire_lock(depth or released[0])
 
-    def _release_lock(self) -> Any:
-        save = getattr(self._lock, "_release_save", self._lock.release)
-        return save()
+    def _how_to_release(self) -> tuple[Callable[[], Any], int]:
+        """And how often the caller has a lock of ours that counts that."""
+        lock = self._lock
+        if isinstance(lock, Lock):
+            return partial(lib.np_sema_release_within, lock._free, 1, 1), 0
+        if type(lock) is RLock:
+            return partial(lib.lock_break, lock._lock), lock._lock.depth
+        return getattr(lock, "_release_save", lock.release), 0
 
     def _acquire_lock(self, state: Any) -> None:
         if isinstance(self._lock, Lock):
@@ -365,16 +385,6 @@ class ConditionBase:
             self._lock._acquire_restore(state)
         else:
             self._lock.acquire()
-
-    def _await_notification(self, notified: Any, until: int) -> bool:
-        try:
-            rc = acquire(notified, until, _CONDITION)
-            if rc < 0:
-                raise _errors.system(-rc, "condition")
-        except BaseException:
-            self._leave_line(notified, True)
-            raise
-        return self._leave_line(notified, False)
 
     def _leave_line(self, notified: Any, raised: bool) -> bool:
         """The wait is over.  True: it was notified; if an exception ended it, the next is."""
