@@ -319,11 +319,11 @@ def test_names_are_put_back() -> None:
     )
     before = dict(vars(module))
     with patch.modules(module) as patched:
-        assert module.socket is socket
+        assert module.socket.socket is socket.socket
         assert module.connect is socket.create_connection
         assert module.Base is socket.socket
         assert module.choose is patch.Selector
-        assert module.ssl is netpoll.ssl
+        assert module.ssl.SSLSocket is netpoll.ssl.SSLSocket
         assert module.timeout is standard_socket.timeout
     assert vars(module) == before
     patched.undo()
