@@ -136,7 +136,8 @@ else:
 
         @_wraps(standard)
         def step(self: Any, *args: Any, **kwargs: Any) -> Any:
-            return _rebind(standard, self._names)(self, *args, **kwargs)
+            names = vars(self).get("_names")  # None: of a foreign class, as in `__init__`
+            return (_rebind(standard, names) if names else standard)(self, *args, **kwargs)
 
         return step
 
@@ -154,6 +155,9 @@ else:
         _is_of_call = False
 
         def __init__(self, *args: Any, **kwargs: Any) -> None:
+            if not isinstance(self, Popen):  # its class was made before a patch gave it our name
+                _init(self, *args, **kwargs)
+                return
             start = _Start(globals())
             try:
                 self._names = start.names()

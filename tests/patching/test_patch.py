@@ -6,6 +6,7 @@ import builtins
 import importlib
 import os
 import socket
+import subprocess as std_subprocess
 import sys
 import textwrap
 import threading
@@ -15,10 +16,11 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from unittest import mock
 
 import netpoll
+import netpoll.subprocess
 import pytest
 from netpoll import green, patch
 
@@ -496,3 +498,15 @@ def test_sleep_has_the_standard_errors(seconds: Any) -> None:
 
     with patch.modules("time"):
         in_hub(compare)
+
+
+def test_a_class_of_children_that_is_older_than_the_patch_calls_its_base_by_name() -> None:
+    class Child(std_subprocess.Popen):  # type: ignore[type-arg]
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            netpoll.subprocess.Popen.__init__(cast(Any, self), *args, **kwargs)
+
+        def _execute_child(self, *args: Any, **kwargs: Any) -> None:
+            netpoll.subprocess.Popen._execute_child(cast(Any, self), *args, **kwargs)
+
+    with Child([sys.executable, "-c", "print(1)"], stdout=std_subprocess.PIPE) as child:
+        assert child.communicate()[0].split() == [b"1"]
