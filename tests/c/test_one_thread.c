@@ -120,8 +120,9 @@ static void a_waker_ends_a_wait_and_is_remembered(void)
     CHECK(np_wait_fd(w, fds[1], NP_WRITE, NP_NEVER) == NP_OK);
     int64_t until = np_now() + 5 * MS;
     CHECK(np_wait_fd(w, fds[0], NP_READ, until) == NP_TIMEOUT && np_now() >= until);
-    np_waker_wake(w);
     put_byte(fds[1]);
+    CHECK(np_wait_fd(w, fds[0], NP_READ, NP_NEVER) == NP_OK); /* it has arrived */
+    np_waker_wake(w);
     CHECK(np_wait_fd(w, fds[0], NP_READ, NP_NEVER) == NP_OK);
     CHECK(np_wait_fd(w, fds[0], 0, NP_NEVER) == NP_AGAIN); /* it was kept */
     np_waker_free(w);
