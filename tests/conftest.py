@@ -91,9 +91,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
-    """Most tests wait for a clock most of the time, unless many processes keep the cores busy."""
-    cores = os.cpu_count() or 1
-    return max(min(4 * cores, 8), cores)
+    """Most tests wait for a clock most of the time."""
+    return 2 * (os.cpu_count() or 1)
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
