@@ -351,10 +351,10 @@ class ConditionBase:
         if hub is not None:
             hub.current_waiter()  # not in the hub's greenlet
             hub.coop_yield(until != 0)
-        notified = ffi.new("np_sema *")
-        self._line.append(notified)
         release, depth = self._how_to_release()
         released: list[Any] = []
+        notified = ffi.new("np_sema *")
+        self._line.append(notified)
         try:
             try:
                 released.extend(map(call, (release,)))  # and noted, in one call
