@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any
 
 import pytest
-from netpoll import ClosedError, DeadlineExceeded, subprocess
+from netpoll import subprocess
 from netpoll._blocking import children
 from support import (
     HAS_GREENLET,
@@ -260,20 +260,6 @@ def test_text(stage: Stage, more: dict[str, Any]) -> None:
         assert "".join(child.stdout).endswith("blau\n")
     done = subprocess.run(["cat"], input="gr\u00fcn\n", capture_output=True, encoding="utf-8")
     assert done.stdout == "gr\u00fcn\n"
-
-
-@pytest.mark.rule(3, 8)
-def test_deadlines_and_close_of_a_pipe(stage: Stage) -> None:
-    with Popen(["sleep", "60"], stdout=std.PIPE) as child:
-        child.stdout.raw.set_read_deadline(0.02)
-        with never_early(0.02), pytest.raises(DeadlineExceeded):
-            child.stdout.read(1)
-        child.stdout.raw.set_read_deadline(None)
-        task = stage.spawn(child.stdout.read, 1)
-        stage.stays_blocked(task)
-        child.stdout.raw.close()
-        task.raises(ClosedError)
-        child.kill()
 
 
 def test_a_pipe_of_one_child_is_the_input_of_another(stage: Stage) -> None:
