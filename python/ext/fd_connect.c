@@ -1,64 +1,6 @@
 /* Connecting: an operation that the system call begins, and readiness to write ends. */
 #include "blocking.h"
-#include "settle.h"
-
-#include <errno.h>
-
-#ifdef _WIN32
-#include <winsock2.h>
-typedef int address_length;
-typedef SOCKET socket_fd;
-enum { IN_PROGRESS = WSAEWOULDBLOCK, NOT_CONNECTED = WSAENOTCONN, ALREADY = WSAEALREADY };
-static int last_error(void)
-{
-    return WSAGetLastError();
-}
-
-static bool is_writable(socket_fd fd)
-{
-    fd_set writable, failed;
-    struct timeval now = {0};
-
-    FD_ZERO(&writable);
-    FD_SET(fd, &writable);
-    failed = writable;
-    return select(0, NULL, &writable, &failed, &now) != 0;
-}
-#else
-#include <poll.h>
-#include <sys/socket.h>
-typedef socklen_t address_length;
-typedef int socket_fd;
-enum { IN_PROGRESS = EINPROGRESS, NOT_CONNECTED = ENOTCONN, ALREADY = EALREADY };
-static int last_error(void)
-{
-    return errno;
-}
-
-static bool is_writable(socket_fd fd)
-{
-    struct pollfd pfd = {.fd = fd, .events = POLLOUT};
-    return poll(&pfd, 1, 0) != 0;
-}
-#endif
-
-/* 0, or the errno of what went wrong; IN_PROGRESS: it was woken for another reason. */
-static int connect_result(socket_fd fd)
-{
-    struct sockaddr_storage peer;
-    address_length size = sizeof peer;
-    int number = 0;
-    address_length number_size = sizeof number;
-
-    if (getsockopt(fd, SOL_SOCKET, SO_ERROR, (void *)&number, &number_size) < 0)
-        return last_error();
-    if (number != 0)
-        return number;
-    if (getpeername(fd, (struct sockaddr *)&peer, &size) == 0)
-        return 0;
-    number = last_error();
-    return number == NOT_CONNECTED && !is_writable(fd) ? IN_PROGRESS : number;
-}
+#include "connecting.h"
 
 /* Until the connection is there.  The errno of what went wrong; IN_PROGRESS: SO_SNDTIMEO is over;
  * with an exception set -1, or EXT_ENDED. */

@@ -5,6 +5,7 @@
 #include "plain.h"
 
 #ifdef _WIN32
+#include <winsock2.h> /* before windows.h */
 #include <windows.h>
 #else
 #include <errno.h>
@@ -13,7 +14,7 @@
 #endif
 
 #include "budgets.h"
-#include "settle.h"
+#include "connecting.h"
 
 void free_boxed_poller(np_poller **box)
 {
@@ -40,9 +41,14 @@ void free_boxed_file(np_file **box)
         np_file_free(*box);
 }
 
-void end_connect(np_fd fd, int number)
+int end_connect(np_fd fd, _Bool settles)
 {
-    settle_connect(fd, number);
+    int number = connect_result((socket_fd)fd);
+    if (number == IN_PROGRESS)
+        return -1;
+    if (settles)
+        settle_connect(fd, number);
+    return number;
 }
 
 _Bool is_file_closed(const np_file *f)

@@ -28,8 +28,9 @@ int close_boxed_file(np_file **box, int detach);
 /* The operation's file is in the box, which must last until this is called. */
 void end_op(np_file **box, np_op *op);
 
-/* Of settle.h. */
-void end_connect(np_fd fd, int number);
+/* The errno of the connect that is over, or 0; -1: it is not over.
+ * settles: it is one that blocks (connecting.h). */
+int end_connect(np_fd fd, _Bool settles);
 
 enum { UNIT_NONE, UNIT_WANTED, UNIT_HELD };
 

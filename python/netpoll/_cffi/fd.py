@@ -224,26 +224,6 @@ class FD:
                 raise
             return late
 
-    def connect_result(self, *, settles: bool) -> int:
-        """The errno; EINPROGRESS: it was woken for another reason.
-
-        :param settles: a connect that blocks is over; see python/ext/settle.h.
-        """
-        sock = _socket.socket(fileno=self.number)
-        try:
-            number = sock.getsockopt(_socket.SOL_SOCKET, _socket.SO_ERROR)
-            if number == 0:
-                sock.getpeername()
-        except OSError as error:
-            number = error.errno or 0
-        finally:
-            sock.detach()
-        if number == errno.ENOTCONN and not _writable(self.number):
-            return errno.EINPROGRESS
-        if settles:
-            lib.end_connect(self.number, number)
-        return number
-
     def retry(self, mode: int) -> None:
         """What the operation that waits for the mode has seen is out of date: it tries once more.
 
@@ -322,13 +302,6 @@ def _events(number: int, wanted: int) -> int:
     poll = select.poll()
     poll.register(number, wanted)
     return sum(events & wanted for _, events in poll.poll(0))
-
-
-def _writable(number: int) -> bool:
-    """Would a write return at once, with an error perhaps?"""
-    if _WINDOWS:
-        return any(select.select((), (number,), (number,), 0))
-    return bool(_events(number, select.POLLOUT | _FAILED))
 
 
 def _unread(number: int) -> int:
@@ -463,18 +436,18 @@ class _Operation:
 
     def wait_until_connected(self) -> int:
         """The errno of what went wrong; EINPROGRESS: SO_SNDTIMEO is over."""
-        number = errno.EINPROGRESS
-        while number == errno.EINPROGRESS:
+        number = -1
+        while number < 0:
             try:
                 self.wait()
             except BlockingIOError:
-                return number
-            number = self._fd.connect_result(settles=self.blocks())
+                return errno.EINPROGRESS
+            number = lib.end_connect(self._fd.number, self.blocks())
         return number
 
     def await_connection(self) -> None:
-        number = self._fd.connect_result(settles=True)
-        if number == errno.EINPROGRESS:
+        number = lib.end_connect(self._fd.number, True)
+        if number < 0:
             number = self.wait_until_connected()
         if number:
             raise OSError(number, os.strerror(number))
