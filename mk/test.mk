@@ -14,19 +14,35 @@ test-slow: test-python
 # Twice: with assertions, and threads park by the kernel; as released, and threads park as on macOS.
 C_TEST_BINS := $(patsubst tests/c/%.c,build/c/%,$(C_TESTS)) $(patsubst tests/c/%.c,build/c/cond/%,$(C_TESTS))
 
-test-c: $(C_TEST_BINS)
-	@set -e; for t in $^; do echo "$$t"; ./$$t; done
+test-c:
+	@$(MAKE) --no-print-directory -j$$(getconf _NPROCESSORS_ONLN) $(C_TEST_BINS)
+	@set -e; for t in $(C_TEST_BINS); do echo "$$t"; ./$$t; done
 
-define compile_c_test
+C_TEST_CC = $(CC) $(C_STD) $(C_WARN) $(1) -O2 -g $(CFLAGS) -Icsrc -pthread -o $@
+
+define compile_c
 	@mkdir -p $(@D)
-	$(CC) $(C_STD) $(C_WARN) $(1) -O2 -g $(CFLAGS) -Icsrc -o $@ $< $(CORE) $(LDFLAGS) -pthread
+	$(C_TEST_CC) -c $<
 endef
 
-build/c/%: tests/c/%.c $(CORE) $(C_HEADERS)
-	$(call compile_c_test,-DNP_DEBUG)
+define link_c_test
+	@mkdir -p $(@D)
+	$(C_TEST_CC) $(filter-out %.h,$^) $(LDFLAGS)
+endef
 
-build/c/cond/%: tests/c/%.c $(CORE) $(C_HEADERS)
-	$(call compile_c_test,-DNP_FUTEX_COND)
+.SECONDARY: $(CORE:%.c=build/c/%.o) $(CORE:%.c=build/c/cond/%.o)
+
+build/c/csrc/%.o: csrc/%.c $(C_HEADERS)
+	$(call compile_c,-DNP_DEBUG)
+
+build/c/cond/csrc/%.o: csrc/%.c $(C_HEADERS)
+	$(call compile_c,-DNP_FUTEX_COND)
+
+build/c/%: tests/c/%.c $(CORE:%.c=build/c/%.o) $(C_HEADERS)
+	$(call link_c_test,-DNP_DEBUG)
+
+build/c/cond/%: tests/c/%.c $(CORE:%.c=build/c/cond/%.o) $(C_HEADERS)
+	$(call link_c_test,-DNP_FUTEX_COND)
 
 # The engine is chosen once per process, so what depends on it runs in a second one, whatever the first said.
 # Several processes share the tests of a run; PARALLEL= takes one.

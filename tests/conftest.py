@@ -66,6 +66,10 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers", "any_engine: the same with either engine, so `make test` runs it once"
     )
+    config.addinivalue_line(
+        "markers", "one_process: for the tests of a file, as what they share takes long to make"
+    )
+    config.addinivalue_line("markers", "xdist_group(name): pytest-xdist's, which may be missing")
     config.addinivalue_line("markers", "slow: for `make test-all`; `make test` leaves it out")
     for action in (
         "error::ResourceWarning",
@@ -92,7 +96,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
     """Most tests wait for a clock most of the time."""
-    return 2 * (os.cpu_count() or 1)
+    return 3 * (os.cpu_count() or 1)
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
@@ -114,6 +118,7 @@ def pytest_report_header() -> str:
     )
 
 
+@pytest.hookimpl(tryfirst=True)  # pytest-xdist looks at the groups
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out what a backend cannot do, and what was not asked for."""
     only = config.getoption("backend")
@@ -123,7 +128,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     items[:] = items[share - 1 :: processes]
     default = os.environ.get("NETPOLL_BACKEND", netpoll.backends()[0])
     for item in items:
-        if item.path.parent.name == "drivers":  # whose servers stand for a file
+        servers = item.path.parent.name == "drivers"  # they stand for a file
+        if servers or item.get_closest_marker("one_process"):
             item.add_marker(pytest.mark.xdist_group(item.path.stem))
         backend = _backend_of(item, default)
         for mark in item.iter_markers("not_on"):
@@ -131,6 +137,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
                 item.add_marker(pytest.mark.skip(reason=mark.args[1]))
         if backend in NO_FILENO and item.get_closest_marker("needs_fileno"):
             item.add_marker(pytest.mark.skip(reason=f"a {backend} poller has no descriptor here"))
+
+
+def pytest_collection_finish() -> None:
+    """Thousands of tests are objects, too, which no collection of garbage need look at again."""
+    if hasattr(gc, "freeze"):  # CPython
+        gc.collect()
+        gc.freeze()
 
 
 def _backend_of(item: pytest.Item, default: str) -> str:

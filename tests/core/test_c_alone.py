@@ -16,6 +16,7 @@ from support import LONG, ROOT, WINDOWS, ThreadTask, never_early
 
 pytestmark = [
     pytest.mark.any_engine,
+    pytest.mark.one_process,  # which compiles the core
     needs_compiler,
     pytest.mark.skipif(WINDOWS, reason="the example is written for POSIX"),
     pytest.mark.skipif(shutil.which("make") is None, reason="there is no make"),

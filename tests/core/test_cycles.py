@@ -509,7 +509,6 @@ def _garbage(scene: Scene) -> list[Any]:
     kept = Kept()
     alive = weakref.ref(kept)
     gc.collect()
-    gc.freeze()  # what is there already
     gc.disable()
     try:
         scene(kept)
@@ -522,7 +521,6 @@ def _garbage(scene: Scene) -> list[Any]:
         gc.set_debug(0)
         gc.garbage.clear()
         gc.enable()
-        gc.unfreeze()
 
 
 @pytest.mark.parametrize("name", SCENES)

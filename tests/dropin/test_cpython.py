@@ -35,14 +35,6 @@ pytestmark = [
     pytest.mark.timeout(600),
 ]
 
-#: Where the tests run.  `make test` has the place where most can go wrong.
-PLACES = [
-    pytest.param("threads", marks=pytest.mark.slow),
-    pytest.param("hubs", marks=pytest.mark.slow),
-    "greenlets",
-]
-
-
 def of(module: str) -> pytest.MarkDecorator:
     """What compares with the same baseline runs in the same process."""
     return pytest.mark.xdist_group(module)
@@ -76,7 +68,8 @@ def test_the_standard_class_passes_most(module: str, least: int) -> None:
 
 
 @of(SOCKET)
-@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.slow
+@pytest.mark.parametrize("place", ["threads", "hubs", "greenlets"])
 def test_sockets(place: str) -> None:
     all_pass(SOCKET, "netpoll", place)
 
@@ -115,7 +108,14 @@ def test_subprocess(place: str) -> None:
 
 
 @of(SYNC)
-@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize(
+    "place",
+    [
+        pytest.param("threads", marks=pytest.mark.slow),
+        pytest.param("hubs", marks=pytest.mark.slow),
+        "greenlets",  # where most can go wrong
+    ],
+)
 def test_locks_queues_and_locals(place: str) -> None:
     all_pass(SYNC, "sync", place)
 

@@ -90,6 +90,8 @@ def quiet() -> Iterator[None]:
             sys.stderr = stderr
             sys.unraisablehook = sys.__unraisablehook__
             gc.unfreeze()
+            gc.collect()
+            gc.freeze()  # as conftest.py did
             gc.enable()
 
 
