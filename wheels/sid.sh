@@ -18,6 +18,13 @@ done
 ((UID == 0)) && [[ -e /etc/debian_version ]] || { echo "sid.sh: as root, on Debian" >&2; exit 1; }
 export DEBIAN_FRONTEND=noninteractive LC_ALL=C.UTF-8
 
+from_outside() {
+    local path
+    for path in /etc/resolv.conf /etc/pip.conf /etc/xdg/pip /etc/ssl/certs/ca-certificates.crt; do
+        [[ ! -e $path ]] || { mkdir -p "$folder${path%/*}" && cp -rLT "$path" "$folder$path"; }
+    done
+}
+
 mkdir -p "$folder"
 if [[ ! -e $folder/.ready ]]; then
     command -v debootstrap >/dev/null || { apt-get update -qq && apt-get install -y -qq debootstrap; }
@@ -25,13 +32,12 @@ if [[ ! -e $folder/.ready ]]; then
     [[ -e $folder/etc/debian_version ]] || debootstrap --variant=minbase sid "$folder"
     echo 'Acquire::Check-Valid-Until "false";' > "$folder/etc/apt/apt.conf.d/99-valid-until"
 fi
-for path in /etc/resolv.conf /etc/pip.conf /etc/xdg/pip /etc/ssl/certs/ca-certificates.crt; do
-    [[ ! -e $path ]] || { mkdir -p "$folder${path%/*}" && cp -rLT "$path" "$folder$path"; }
-done
 if [[ ! -e $folder/.ready ]]; then
+    from_outside # apt needs names
     chroot "$folder" sh -c 'apt-get update -qq && apt-get install -y -qq --no-install-recommends "$@"' - "${packages[@]}"
     touch "$folder/.ready"
 fi
+from_outside # anew, as ca-certificates has made certificates of its own
 
 rm -rf "$folder/netpoll"
 mkdir "$folder/netpoll"
