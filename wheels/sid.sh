@@ -31,8 +31,6 @@ if [[ ! -e $folder/.ready ]]; then
     # What snapshots of sid say of their age says nothing of what they are for here.
     [[ -e $folder/etc/debian_version ]] || debootstrap --variant=minbase sid "$folder"
     echo 'Acquire::Check-Valid-Until "false";' > "$folder/etc/apt/apt.conf.d/99-valid-until"
-fi
-if [[ ! -e $folder/.ready ]]; then
     from_outside # apt needs names
     chroot "$folder" sh -c 'apt-get update -qq && apt-get install -y -qq --no-install-recommends "$@"' - "${packages[@]}"
     touch "$folder/.ready"
