@@ -51,7 +51,15 @@ def interpreters(names: list[str]) -> list[tuple[Path, str]]:
 def wheel_for_this_machine(folder: Path) -> Path:
     """The one that pip takes here."""
     with tempfile.TemporaryDirectory() as scratch:
-        choose = ["download", "-q", "--no-index", "--no-deps", "--only-binary=:all:", "-f", folder]
+        choose: list[str | Path] = [
+            "download",
+            "-q",
+            "--no-index",
+            "--no-deps",
+            "--only-binary=:all:",
+            "-f",
+            folder,
+        ]
         subprocess.run([sys.executable, "-m", "pip", *choose, "-d", scratch, "netpoll"], check=True)
         [chosen] = Path(scratch).glob(f"*-{ABI3}-*.whl")
         return folder / chosen.name
