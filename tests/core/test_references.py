@@ -547,6 +547,7 @@ CASES = [
 ]
 
 
+@pytest.mark.filterwarnings("ignore")  # else pytest keeps each
 @pytest.mark.parametrize(("scene", "call"), CASES)
 def test_nothing_is_kept(scene: Any, call: Call) -> None:
     with scene() as given:
