@@ -6,8 +6,8 @@ the way out of an error that forgets a reference.
 from __future__ import annotations
 
 import contextlib
-import gc
 import errno
+import gc
 import math
 import os
 import socket as std
