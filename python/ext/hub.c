@@ -181,6 +181,35 @@ NP_HOT WaiterObject *ext_next(HubObject *h)
     return w;
 }
 
+/* Until it waits again. */
+static bool run(HubObject *h, const WaiterObject *w)
+{
+    if (w->state != GREENLET_PARKED || w == h->main_waiter)
+        return false;
+    Py_XDECREF(ext_greenlet.switch_to(w->greenlet, NULL, NULL));
+    if (PyErr_Occurred())
+        PyErr_WriteUnraisable((PyObject *)h);
+    return true;
+}
+
+bool ext_run_ready(HubObject *h)
+{
+    np_token tokens[EXT_TOKEN_BATCH];
+    bool ran = false;
+    int n;
+
+    (void)np_poll(h->np, 0, tokens, EXT_TOKEN_BATCH, &n);
+    collect(h, tokens, n);
+    h->turns = count_queue(h);
+    while (h->turns > 0 && count_queue(h) > 0) {
+        WaiterObject *w = ext_next(h);
+        ran |= w && run(h, w);
+        Py_XDECREF(w);
+    }
+    h->turns = 0;
+    return ran;
+}
+
 /* Block until there is something to do.  0, or -1 with an exception set: a signal handler's, or
  * there is no poller. */
 static int poll_blocking(HubObject *h)

@@ -84,13 +84,17 @@ struct HubObject {
     size_t turns;              /* until the next poll */
     int coop_ops;              /* operations since the last switch: none of them had to wait */
     uint32_t forks;            /* before it, or since, when it was last noticed */
-    EXT_SHARED(bool) finished; /* the thread ends: greenlets that wait are left behind */
+    EXT_SHARED(bool) finished; /* the thread ends: nobody waits any more */
     WaiterObject *current;     /* a reference: of the greenlet that came back from a wait last */
     WaiterObject *handed;      /* a reference: what the hub's greenlet is visited for */
     ext_rechecks rechecks;     /* of those that wait */
 };
 
 /* --- hub.c ----------------------------------------------------------------------------------- */
+
+/* As the hub ends, in its main greenlet: those whose wait is over run until they wait again.
+ * False: there are none. */
+bool ext_run_ready(HubObject *h);
 
 /* The next waiter to run, a reference; NULL: switch to the hub's greenlet. */
 WaiterObject *ext_next(HubObject *h);

@@ -89,43 +89,62 @@ static void set_exit(void)
     PyErr_SetNone(ext_greenlet.exit);
 }
 
-/* One that waits again all the same switches to the main greenlet, and is left behind. */
-static void unwind(HubObject *h, WaiterObject *w)
+/* Where it waits.  If it waits again it switches to the main greenlet. */
+static void throw_exit(HubObject *h, PyObject *greenlet)
 {
-    PyObject *greenlet = w->greenlet;
-
-    Py_INCREF(greenlet);
     if (ext_greenlet.set_parent(greenlet, h->main) == 0)
         Py_XDECREF(ext_greenlet.throw_into(greenlet, ext_greenlet.exit, NULL, NULL));
     if (PyErr_Occurred())
         PyErr_WriteUnraisable(greenlet);
-    Py_DECREF(greenlet);
 }
 
-/* own: this is its thread, and the greenlet that ends is the main one. */
-static void end_greenlet(HubObject *h, PyObject *greenlet, bool own)
+/* It has not started, or is left behind. */
+static void end_unrun(HubObject *h, PyObject *greenlet)
 {
     WaiterObject *w = ext_find_waiter(h, greenlet);
+
     if (!w) {
         PyErr_WriteUnraisable(greenlet);
-        return;
-    }
-    if (own && w->state != GREENLET_FRESH)
-        unwind(h, w);
-    if (w->state != GREENLET_ENDED) {
+    } else if (w->state != GREENLET_ENDED) {
         set_exit();
         ext_end_by_exception(w);
     }
-    Py_DECREF(w);
+    Py_XDECREF(w);
 }
 
-/* Those that the greenlets spawn meanwhile end too, without having started. */
+/* Once each. */
+static void unwind_all(HubObject *h)
+{
+    PyObject *all = PySequence_List(h->alive);
+    Py_ssize_t n = all ? PyList_Size(all) : 0;
+
+    if (!all)
+        PyErr_WriteUnraisable((PyObject *)h);
+    for (Py_ssize_t i = 0; i < n; i++) {
+        PyObject *greenlet = PyList_GetItem(all, i); /* borrowed */
+        if (ext_greenlet.is_active(greenlet))
+            throw_exit(h, greenlet);
+        else
+            end_unrun(h, greenlet);
+    }
+    Py_XDECREF(all);
+}
+
+/* Round by round, as what one waits for in a `finally` may be what another holds.  One whose wait
+ * is over goes on; those that are spawned meanwhile end without having started.
+ * own: this is its thread, and the greenlet that ends is the main one. */
 static void end_greenlets(HubObject *h, bool own)
 {
     PyObject *greenlet;
+    int turns = EXT_LAST_TURNS;
 
+    for (int i = 0; own && i < EXT_MAX_EXITS && PySet_Size(h->alive) > 0; i++) {
+        while (i > 0 && turns-- > 0 && ext_run_ready(h))
+            ;
+        unwind_all(h);
+    }
     while (PySet_Size(h->alive) > 0 && (greenlet = PySet_Pop(h->alive)) != NULL) {
-        end_greenlet(h, greenlet, own);
+        end_unrun(h, greenlet);
         Py_DECREF(greenlet);
     }
 }

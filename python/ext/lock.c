@@ -59,14 +59,14 @@ bool ext_lock_limit(PyObject *blocking, PyObject *timeout, int64_t *until)
 int ext_acquire_anyway(np_sema *s, const char *what, bool *acquired)
 {
     PyObject *type = NULL, *value = NULL, *traceback = NULL;
-    int rc;
+    int rc, exits = 0;
 
     while ((rc = ext_acquire(s, NP_NEVER, what)) == EXT_RAISED) {
         Py_XDECREF(type);
         Py_XDECREF(value);
         Py_XDECREF(traceback);
         PyErr_Fetch(&type, &value, &traceback);
-        if (ext_hub() && ext_hub()->finished)
+        if (ext_hub() && ext_hub()->finished && ++exits >= EXT_MAX_EXITS)
             break;
     }
     *acquired = rc == NP_OK;

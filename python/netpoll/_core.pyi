@@ -29,6 +29,8 @@ class _Lib:
     NP_OUT: int
     EXT_TOKEN_BATCH: int
     EXT_COOP_BUDGET: int
+    EXT_MAX_EXITS: int
+    EXT_LAST_TURNS: int
 
     def np_backend_name(self, i: int, /) -> Any: ...
     def np_poller_new(self, backend: Any, out: Any, /) -> int: ...

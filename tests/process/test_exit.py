@@ -272,11 +272,11 @@ def test_finally_blocks_of_greenlets_run_in_every_thread(how: str) -> None:
 @needs_greenlet
 @pytest.mark.parametrize("waits", ["green.sleep(0.01)", "sync.Event().wait()", "b.recv(1)"])
 @pytest.mark.parametrize("where", ["main", "thread"])
-def test_a_finally_block_that_waits_as_its_thread_ends_is_left_there(
+def test_a_wait_in_a_finally_block_is_ended_again_as_its_thread_ends(
     where: str, waits: str
 ) -> None:
     """However it was started: by the hub, whose stack refers to it, or by another greenlet."""
-    check_python(f"""
+    printed = check_python(f"""
         import threading
         from netpoll import green, socket, sync
 
@@ -286,8 +286,11 @@ def test_a_finally_block_that_waits_as_its_thread_ends_is_left_there(
             try:
                 how()
             finally:
-                {waits}
-                print("not reached")
+                try:
+                    {waits}
+                    print("not reached")
+                finally:
+                    print("the outer one")
 
         def start():
             first = green.spawn(wait, lambda: green.sleep(100))
@@ -302,3 +305,66 @@ def test_a_finally_block_that_waits_as_its_thread_ends_is_left_there(
             thread.start()
             thread.join()
     """)
+    assert printed == "the outer one\n" * 3
+
+
+LAST = """
+import sys, threading
+from netpoll import green, sync
+
+log = []
+lock = getattr(sync, sys.argv[1])()
+condition = sync.Condition()
+
+def in_turn(name):
+    try:
+        green.sleep(100)
+    finally:
+        with lock:
+            green.sleep(0)  # the others wait for the lock
+            log.append(name)
+
+def notified(name):
+    try:
+        with condition:
+            condition.wait()
+    finally:
+        with condition:
+            green.sleep(0)
+            log.append(name)
+
+def waits_always():
+    while True:
+        try:
+            green.sleep(100)
+        except green.GreenletExit:
+            pass
+
+def turns_always():
+    while True:
+        try:
+            green.sleep(0)
+        except green.GreenletExit:
+            pass
+
+def start():
+    for target in (waits_always, turns_always):
+        green.spawn(target)
+    for number in range(3):
+        green.spawn(in_turn, number)
+        green.spawn(notified, number)
+    green.sleep(0)
+
+thread = threading.Thread(target=start)
+thread.start()
+thread.join()
+assert sorted(log) == [0, 0, 1, 1, 2, 2], log
+assert lock.acquire(timeout=0) and condition.acquire(timeout=0)
+"""
+
+
+@needs_greenlet
+@pytest.mark.parametrize("kind", ["Lock", "RLock", "Semaphore"])
+def test_finally_blocks_that_wait_for_each_other_end_and_no_lock_stays_locked(kind: str) -> None:
+    """Whatever others do about GreenletExit: those are left behind."""
+    assert check_python(LAST, kind) == ""

@@ -50,6 +50,7 @@ _POLL = object()
 _START = object()
 
 _COOP_BUDGET = lib.EXT_COOP_BUDGET
+MAX_EXITS, _LAST_TURNS = lib.EXT_MAX_EXITS, lib.EXT_LAST_TURNS
 
 
 # What `bind_poller`, `bind_waiter` and `bind_green` give: see python/ext/bind.h.
@@ -385,8 +386,11 @@ class HubBase:
         """The thread ends: so do its greenlets, the hub and its poller."""
         own = getcurrent() is self._main  # not the child of a fork in another thread
         self._finished = True
+        self._turns = map(methodcaller("switch"), repeat(self._main))
+        if own:
+            self._unwind()
         while self._alive:
-            self._end_greenlet(self._alive.pop(), own)
+            self._alive.pop().end_by(GreenletExit())
         if own and self._greenlet is not None and not self._greenlet.dead:
             with suppress(GreenletExit):
                 self._greenlet.throw(GreenletExit)
@@ -398,15 +402,34 @@ class HubBase:
         self._fresh.clear()
         self._poll_entry.switch = self._start_entry.switch = self._main.switch
 
-    def _end_greenlet(self, waiter: WaiterBase, own: bool) -> None:
-        """GreenletExit, once; one that waits again all the same is left behind."""
-        self._turns = map(methodcaller("switch"), repeat(self._main))
-        victim = waiter.greenlet
-        victim.parent = self._main
-        if own and victim:
-            victim.throw(GreenletExit)
-        if not waiter.ended:
-            waiter.end_by(GreenletExit())
+    def _unwind(self) -> None:
+        """GreenletExit where they wait, round by round, as what one waits for in a `finally` may be
+        what another holds.  One whose wait is over goes on; one that has not started does not."""
+        turns = iter(range(_LAST_TURNS))
+        for exits in range(MAX_EXITS):
+            while exits > 0 and next(turns, None) is not None and self._run_ready():
+                pass
+            for waiter in self._alive.copy():
+                if victim := waiter.greenlet:
+                    victim.parent = self._main
+                    victim.throw(GreenletExit)
+                elif not waiter.ended:
+                    waiter.end_by(GreenletExit())
+            if not self._alive:
+                break
+
+    def _run_ready(self) -> bool:
+        """Those whose wait is over run until they wait again; False: there are none."""
+        with suppress(_errors.ClosedError):
+            poll_into(self._poller, self._tokens, 0)
+        self._collect()
+        ran = False
+        for _ in range(len(self._queue)):
+            entry = self._queue.popleft()
+            if not isinstance(entry, _Entry) and entry.greenlet is not self._main:
+                ran = True
+                entry.switch()
+        return ran
 
 
 def _throw_into(waiter: WaiterBase) -> Any:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from netpoll import _errors
 from netpoll._cffi.engine import INTERRUPTED, NEVER, OK, nanoseconds
-from netpoll._cffi.hub import current_hub, running_greenlet
+from netpoll._cffi.hub import MAX_EXITS, current_hub, running_greenlet
 from netpoll._cffi.sema import instant
 from netpoll._cffi.wait import acquire, acquire_into, coop_yield, instant_after, new_unit
 from netpoll._core import ffi, lib
@@ -119,7 +119,7 @@ class _LockBase:
     def acquire_anyway(self) -> None:
         """Until it is acquired; what is raised meanwhile is raised afterwards."""
         error: BaseException | None = None
-        rc = INTERRUPTED
+        rc, exits = INTERRUPTED, 0
         while rc == INTERRUPTED:
             unit: Any = None
             try:
@@ -133,7 +133,8 @@ class _LockBase:
                     if unit is not None:
                         ffi.release(unit)  # now, as the error keeps it
                     hub = current_hub()
-                    if hub is not None and hub.finished:
+                    exits += hub is not None and hub.finished
+                    if exits == MAX_EXITS:
                         raise
         try:
             lib.enter_block(ffi.NULL, unit)
