@@ -207,6 +207,34 @@ def test_real_threads_processes_and_asyncio() -> None:
     """)
 
 
+@pytest.mark.skipif(WINDOWS, reason="it forks")
+@pytest.mark.parametrize("first", ["", "import multiprocessing.synchronize\n"])
+def test_a_barrier_of_processes(first: str) -> None:
+    program = """
+        import multiprocessing
+
+        def pass_through(barrier, indexes):
+            indexes.put(barrier.wait(20))
+
+        context = multiprocessing.get_context("fork")
+        barrier, indexes = context.Barrier(3), context.SimpleQueue()
+        children = [context.Process(target=pass_through, args=(barrier, indexes)) for _ in "ab"]
+        for child in children:
+            child.start()
+        own = barrier.wait(20)
+        assert sorted([own, indexes.get(), indexes.get()]) == [0, 1, 2]
+        for child in children:
+            child.join()
+        assert (barrier.parties, barrier.n_waiting, barrier.broken) == (3, 0, False)
+        barrier.abort()
+        try:
+            barrier.wait()
+        except threading.BrokenBarrierError:
+            print(barrier.broken)
+    """
+    assert run(program, prelude=first + textwrap.dedent(PRELUDE)) == "True\n"
+
+
 def test_imports_in_greenlets_and_threads(tmp_path: Path) -> None:
     (tmp_path / "slow.py").write_text("import time\ntime.sleep(0.1)\nvalue = 1\n")
     run(f"""
