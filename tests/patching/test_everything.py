@@ -312,6 +312,30 @@ def test_a_child_of_fork() -> None:
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="fork")
+def test_nothing_is_kept_of_a_thread_that_was_joined() -> None:
+    run("""
+        import gc, weakref
+
+        def join_one():
+            thread = threading.Thread(target=time.sleep, args=(0.05,))
+            thread.start()
+            thread.join()
+            return weakref.ref(thread)
+
+        def main():
+            joined = [green.spawn(join_one) for _ in range(3)]
+            threads = [one.get(10) for one in joined]
+            for _ in range(100):
+                gc.collect()
+                if not any(thread() for thread in threads):
+                    return
+                time.sleep(0.05)  # the thread that joined it comes to its end
+            raise AssertionError
+
+        green.run(main)
+    """)
+
+
 def test_a_join_ends_in_a_child_of_fork_which_has_not_the_thread() -> None:
     run("""
         import os
