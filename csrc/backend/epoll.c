@@ -82,7 +82,9 @@ static void epoll_fini(void *kernel)
 static int epoll_renew(void *kernel)
 {
     epoll_kernel *k = kernel;
-    int rc = np_replace_fd(np_epoll_create(), k->fd);
+    if (k->wake.reader >= 0 && !np_epoll_has(k->fd, k->wake.reader))
+        k->fd = k->wake.reader = -1; /* other files have them by now */
+    int rc = np_replace_fd(np_epoll_create(), &k->fd);
     if (rc == 0)
         rc = np_wakefd_renew(&k->wake);
     if (rc == 0)
