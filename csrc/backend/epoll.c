@@ -70,23 +70,48 @@ no_epoll:
     return rc;
 }
 
+static void forget_both(epoll_kernel *k)
+{
+    k->fd = -1;
+    k->wake = (np_wakefd){.reader = -1, .writer = -1};
+}
+
+static void close_both(epoll_kernel *k)
+{
+    if (k->fd >= 0)
+        close(k->fd);
+    if (k->wake.reader >= 0)
+        np_wakefd_close(&k->wake);
+    forget_both(k);
+}
+
 static void epoll_fini(void *kernel)
 {
     epoll_kernel *k = kernel;
     np_nest_close(&k->nest);
-    np_wakefd_close(&k->wake);
-    close(k->fd);
+    close_both(k);
     free(k);
+}
+
+static int renew_both(epoll_kernel *k)
+{
+    if (k->fd >= 0 && !np_epoll_has(k->fd, k->wake.reader))
+        forget_both(k); /* other files have them by now */
+    int rc = np_replace_fd(np_epoll_create(), &k->fd);
+    if (rc < 0)
+        return rc;
+    rc = np_wakefd_renew(&k->wake);
+    if (rc == 0)
+        rc = np_epoll_add(k->fd, k->wake.reader, EPOLLIN, TAG_WAKE);
+    if (rc < 0)
+        close_both(k); /* the next try would not know them */
+    return rc;
 }
 
 static int epoll_renew(void *kernel)
 {
     epoll_kernel *k = kernel;
-    int rc = np_replace_fd(np_epoll_create(), k->fd);
-    if (rc == 0)
-        rc = np_wakefd_renew(&k->wake);
-    if (rc == 0)
-        rc = np_epoll_add(k->fd, k->wake.reader, EPOLLIN, TAG_WAKE);
+    int rc = renew_both(k);
     if (rc == 0)
         rc = np_nest_renew(&k->nest, k->fd);
     return rc;

@@ -169,9 +169,9 @@ static void close_epoll(int fd)
         close(fd);
 }
 
-static int renew_epoll(int fd)
+static int renew_epoll(int *fd)
 {
-    return fd < 0 ? 0 : np_replace_fd(np_epoll_create(), fd);
+    return *fd < 0 ? 0 : np_replace_fd(np_epoll_create(), fd);
 }
 
 static int poll_init(void **kernel)
@@ -226,9 +226,9 @@ static int poll_renew(void *kernel)
     k->mirror_off = false;
     int rc = np_wakefd_renew(&k->wake);
     if (rc == 0)
-        rc = renew_epoll(k->witness);
+        rc = renew_epoll(&k->witness);
     if (rc == 0)
-        rc = renew_epoll(k->mirror);
+        rc = renew_epoll(&k->mirror);
     if (rc == 0 && k->mirror >= 0)
         rc = fill_mirror(k, k->mirror);
     return rc == 0 ? np_nest_renew(&k->nest, k->mirror) : rc;

@@ -28,6 +28,14 @@ int np_epoll_remove(int epfd, int fd)
     return control(epfd, EPOLL_CTL_DEL, fd, 0, 0);
 }
 
+bool np_epoll_has(int epfd, int fd)
+{
+    int rc = np_epoll_add(epfd, fd, 0, 0);
+    if (rc == 0)
+        np_epoll_remove(epfd, fd);
+    return rc == -EEXIST;
+}
+
 int np_epoll_watch(int epfd, int fd, int before, int after)
 {
     int rc = before ? -EEXIST : np_epoll_add(epfd, fd, (uint32_t)after, 0);
@@ -62,6 +70,12 @@ int np_epoll_add(int epfd, int fd, uint32_t events, uint64_t tag)
 {
     (void)epfd, (void)fd, (void)events, (void)tag;
     return -ENOSYS;
+}
+
+bool np_epoll_has(int epfd, int fd)
+{
+    (void)epfd, (void)fd;
+    return false;
 }
 
 int np_epoll_remove(int epfd, int fd)

@@ -80,7 +80,7 @@ int np_nest_work(np_nest *n, bool work)
 
 #endif
 
-/* The number stays, as the loop outside knows it. */
+/* The number stays, as the loop outside knows it, if all of them are still ours. */
 int np_nest_renew(np_nest *n, int child)
 {
     if (n->fd < 0)
@@ -89,10 +89,14 @@ int np_nest_renew(np_nest *n, int child)
     int rc = np_nest_open(&fresh, child);
     if (rc < 0)
         return rc;
-    rc = np_replace_fd(fresh.fd, n->fd);
+    bool ours = np_epoll_has(n->fd, n->timer) && np_epoll_has(n->fd, n->work);
+    if (!ours)
+        n->fd = -1;
+    rc = np_replace_fd(fresh.fd, &n->fd);
     fresh.fd = n->fd;
     n->fd = -1;
-    np_nest_close(n);
+    if (ours)
+        np_nest_close(n);
     *n = fresh;
     return rc;
 }

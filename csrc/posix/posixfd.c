@@ -22,10 +22,16 @@
 
 #ifdef NP_HAVE_FORK
 
-int np_replace_fd(int fresh, int old)
+/* A program that becomes a daemon closes all that it has inherited, and the numbers become other
+ * files'.  One that is as ours was is taken for it. */
+static bool is_others(int fd, const struct stat *ours)
 {
-    if (fresh < 0)
-        return -errno;
+    struct stat now;
+    return fstat(fd, &now) == 0 && (now.st_mode != ours->st_mode || now.st_dev != ours->st_dev);
+}
+
+static int duplicate(int fresh, int old)
+{
     int rc;
     do
 #ifdef __APPLE__
@@ -35,7 +41,6 @@ int np_replace_fd(int fresh, int old)
 #endif
     while (rc < 0 && errno == EINTR);
     rc = rc < 0 ? -errno : 0;
-    close(fresh);
 #ifdef __APPLE__
     if (rc == 0)
         fcntl(old, F_SETFD, FD_CLOEXEC);
@@ -43,11 +48,26 @@ int np_replace_fd(int fresh, int old)
     return rc;
 }
 
+int np_replace_fd(int fresh, int *number)
+{
+    struct stat ours;
+
+    if (fresh < 0 || fstat(fresh, &ours) < 0)
+        return -errno;
+    if (*number < 0 || is_others(*number, &ours))
+        *number = fresh;
+    if (*number == fresh)
+        return 0;
+    int rc = duplicate(fresh, *number);
+    close(fresh);
+    return rc;
+}
+
 #else
 
-int np_replace_fd(int fresh, int old)
+int np_replace_fd(int fresh, int *number)
 {
-    (void)fresh, (void)old;
+    (void)fresh, (void)number;
     return -ENOSYS;
 }
 
@@ -70,7 +90,9 @@ void np_wakefd_close(np_wakefd *w)
 
 int np_wakefd_renew(np_wakefd *w)
 {
-    return np_replace_fd(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), w->reader);
+    int rc = np_replace_fd(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), &w->reader);
+    w->writer = w->reader;
+    return rc;
 }
 
 #elif defined(NP_HAVE_THREADS)
@@ -110,8 +132,8 @@ int np_wakefd_renew(np_wakefd *w)
     int rc = open_pipe(fds);
     if (rc < 0)
         return rc;
-    rc = np_replace_fd(fds[0], w->reader);
-    int rc2 = np_replace_fd(fds[1], w->writer);
+    rc = np_replace_fd(fds[0], &w->reader);
+    int rc2 = np_replace_fd(fds[1], &w->writer);
     return rc < 0 ? rc : rc2;
 }
 

@@ -22,12 +22,13 @@ typedef struct np_wakefd {
 
 int np_wakefd_open(np_wakefd *w);
 void np_wakefd_close(np_wakefd *w);
-int np_wakefd_renew(np_wakefd *w); /* after a fork: a new one under the same numbers */
+int np_wakefd_renew(np_wakefd *w); /* after a fork: a new one, as np_replace_fd */
 int np_wakefd_signal(np_wakefd *w);
 void np_wakefd_drain(np_wakefd *w);
 
-/* Put fresh in the place of the descriptor number old; fresh is closed.  Negative: -errno. */
-int np_replace_fd(int fresh, int old);
+/* Put fresh in the place of the descriptor number, or where another file has that by now, leave
+ * that alone: fresh is the number from then on.  A negative number is any.  Negative: -errno. */
+int np_replace_fd(int fresh, int *number);
 
 #ifndef _WIN32
 /* poll(2), to the nanosecond where the system can; < 0: for ever.  The count, or -errno; -ENOSYS if

@@ -10,8 +10,9 @@ from __future__ import annotations
 import argparse
 import math
 import os
-import runpy
 import sys
+from collections.abc import Callable
+from functools import partial
 
 from netpoll import __version__, backends
 
@@ -51,54 +52,46 @@ def parser() -> argparse.ArgumentParser:
         help="hang up on a client that is silent for so long (default: never)",
     )
     echo.add_argument("--quiet", action="store_true", help="do not say who comes and goes")
-    run = commands.add_parser(
+    commands.add_parser(  # what follows is for the program
         "run",
-        usage="python -m netpoll run [-m MODULE | SCRIPT] ARGS",
+        usage="python -m netpoll run [-m MODULE | -c CODE | SCRIPT] ARGS",
         help="run a program as python does, after patch.everything()",
     )
-    run.add_argument("-m", dest="module", nargs=argparse.REMAINDER, help="the module to run")
-    run.add_argument("script", nargs=argparse.REMAINDER, help="the file to run")
     return top
 
 
-def run_program(module: list[str] | None, script: list[str]) -> None:
-    """As `python -m MODULE ARGS` or `python SCRIPT ARGS` would, but patched."""
-    from netpoll import patch
-
-    patch.everything()
-    if module:
-        sys.argv[:] = module
-        runpy.run_module(module[0], run_name="__main__", alter_sys=True)
-    else:
-        sys.argv[:] = script
-        sys.path[0] = os.path.dirname(os.path.realpath(script[0]))
-        runpy.run_path(script[0], run_name="__main__")
-
-
 def main(arguments: list[str] | None = None) -> int:
+    given = sys.argv[1:] if arguments is None else arguments
+    is_program = given[:1] == ["run"] and given[1:2] not in (["-h"], ["--help"])
     top = parser()
-    chosen = top.parse_args(arguments)
+    chosen = top.parse_args(given[:1] if is_program else given)
     backend = os.environ.get("NETPOLL_BACKEND")
     if backend and backend not in backends():
         top.error(f"NETPOLL_BACKEND={backend} is not usable here; usable: {', '.join(backends())}")
     if chosen.command == "echo":
         from netpoll._demo import echo
 
-        return echo.serve(chosen.host, chosen.port, chosen.read_deadline, chosen.quiet)
+        return _until_the_pipe_breaks(
+            partial(echo.serve, chosen.host, chosen.port, chosen.read_deadline, chosen.quiet)
+        )
     if chosen.command == "run":
-        if not chosen.module and not chosen.script:
-            top.error("run: give a SCRIPT, or -m MODULE")
-        run_program(chosen.module, chosen.script)
+        from netpoll._patch import program
+
+        try:
+            found = program.choose(given[1:])
+        except ValueError as error:
+            top.error(f"run: {error}")
+        program.run(found)
         return 0
     from netpoll._inspect import selfcheck
 
-    return selfcheck.report()
+    return _until_the_pipe_breaks(selfcheck.report)
 
 
-def _until_the_pipe_breaks() -> int:
+def _until_the_pipe_breaks(report: Callable[[], int]) -> int:
     """The reader of our output may go: `python -m netpoll | head`."""
     try:
-        status = main()
+        status = report()
         sys.stdout.flush()
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the flush at exit
@@ -107,4 +100,4 @@ def _until_the_pipe_breaks() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(_until_the_pipe_breaks())
+    sys.exit(main())

@@ -18,9 +18,11 @@ On Windows, which tells of no pipe if it is ready, threads wait and the greenlet
 
 from __future__ import annotations
 
+import os as _os
 import selectors as _selectors
 import subprocess as _std
 import sys as _sys
+from _socket import socket as _Socket
 from collections.abc import Sequence as _Sequence
 from contextlib import nullcontext as _nullcontext
 from contextlib import suppress as _suppress
@@ -154,6 +156,9 @@ else:
         #: Nobody else has it: does an exception end the child?
         _is_of_call = False
 
+        #: Our sockets that the child has for its streams.
+        _made_blocking: _Sequence[int] = ()
+
         def __init__(self, *args: Any, **kwargs: Any) -> None:
             if not isinstance(self, Popen):  # its class was made before a patch gave it our name
                 _init(self, *args, **kwargs)
@@ -166,11 +171,24 @@ else:
             except BaseException:
                 start.close_all()
                 start.end()
+                for number in self._made_blocking:
+                    _os.set_blocking(number, False)
                 self._child_created = False
                 _close_pipes(self)
                 raise
 
-        _get_handles = _step("_get_handles")
+        _standard_get_handles = _step("_get_handles")
+
+        def _get_handles(self, *streams: Any) -> Any:
+            """A socket without a timeout blocks the child, though it has never blocked us."""
+            for stream in streams:
+                if isinstance(stream, _Socket) and stream.timeout is None:
+                    number = stream.fileno()
+                    if number >= 0 and not _os.get_blocking(number):
+                        self._made_blocking = (*self._made_blocking, number)
+                        _os.set_blocking(number, True)
+            return self._standard_get_handles(*streams)
+
         _get_devnull = _step("_get_devnull")
         _execute_child = _step("_execute_child")
         _close_pipe_fds = _step("_close_pipe_fds")

@@ -21,6 +21,7 @@ import queue
 import sys
 import threading
 import time
+import types
 from collections.abc import Callable
 from functools import partial
 from heapq import heappop, heappush
@@ -191,8 +192,16 @@ class _Generation:
         self.outcome: bool | None = None  #: True: they pass; False: it is broken
 
 
+_STANDARD_BARRIER = threading.Barrier
+
+
 class Barrier:
     """Where a number of threads or greenlets wait for each other, as `threading.Barrier`."""
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Barrier:
+        if hasattr(cls, "_state"):
+            _use_standard_methods(cls)
+        return super().__new__(cls)
 
     def __init__(
         self,
@@ -287,6 +296,15 @@ class Barrier:
         if self.broken:
             return f"{_where(self)}: broken>"
         return f"{_where(self)}: waiters={self.n_waiting}/{self.parties}>"
+
+
+def _use_standard_methods(cls: type[Barrier]) -> None:
+    """For a subclass that keeps the state of the standard barrier where it likes: in memory that
+    processes share, say.  It has been patched, and knows nothing of our state."""
+    for name, value in vars(_STANDARD_BARRIER).items():
+        is_method = isinstance(value, (types.FunctionType, property))
+        if is_method and getattr(cls, name, None) is vars(Barrier).get(name):
+            setattr(cls, name, value)
 
 
 # --- queue ----------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any
 
 import pytest
-from netpoll import subprocess
+from netpoll import socket, subprocess
 from netpoll._blocking import children
 from support import (
     HAS_GREENLET,
@@ -275,6 +275,27 @@ def test_a_pipe_of_one_child_is_the_input_of_another(stage: Stage) -> None:
 
 
 # --- as the standard module -----------------------------------------------------------------------
+
+
+def test_a_socket_as_the_streams_of_a_child(stage: Stage) -> None:
+    here, there = socket.socketpair()
+    with here, there:
+        child = Popen(["cat"], stdin=there, stdout=there, stderr=subprocess.PIPE)
+        there.close()
+        time.sleep(0.1)  # a cat that may not wait has given up by then
+        here.sendall(b"hello")
+        here.shutdown(socket.SHUT_WR)
+        with here.makefile("rb") as file:
+            assert file.read() == b"hello"
+        assert child.communicate(timeout=20) == (None, b"")
+
+
+def test_a_socket_is_ours_again_if_there_is_no_child(stage: Stage) -> None:
+    here, there = socket.socketpair()
+    with here, there:
+        with pytest.raises(FileNotFoundError):
+            Popen(["there is no such program"], stdin=here)
+        assert not os.get_blocking(here.fileno())
 
 
 def test_functions_and_errors_are_the_standard_ones(stage: Stage) -> None:

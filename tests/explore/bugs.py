@@ -1945,6 +1945,18 @@ BUGS = (
         ),
     ),
     Bug(
+        "epoll_renewed_by_half_stays_open",
+        "an epoll that could not have its wake object is not known when the renewal is repeated",
+        "a_child_renews_where_calls_fail",
+        (
+            (
+                "epoll.c",
+                "        close_both(k); /* the next try would not know them */\n",
+                "        rc = rc;\n",
+            ),
+        ),
+    ),
+    Bug(
         "kqueue_stays_without_its_wake",
         "where there is no memory for the wake object, the kqueue is left open",
         "a_call_that_fails_leaves_nothing",

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import py_compile
 import subprocess
 import sys
 import textwrap
+import zipapp
 from pathlib import Path
 
 import pytest
@@ -205,6 +207,34 @@ def test_real_threads_processes_and_asyncio() -> None:
     """)
 
 
+@pytest.mark.skipif(WINDOWS, reason="it forks")
+@pytest.mark.parametrize("first", ["", "import multiprocessing.synchronize\n"])
+def test_a_barrier_of_processes(first: str) -> None:
+    program = """
+        import multiprocessing
+
+        def pass_through(barrier, indexes):
+            indexes.put(barrier.wait(20))
+
+        context = multiprocessing.get_context("fork")
+        barrier, indexes = context.Barrier(3), context.SimpleQueue()
+        children = [context.Process(target=pass_through, args=(barrier, indexes)) for _ in "ab"]
+        for child in children:
+            child.start()
+        own = barrier.wait(20)
+        assert sorted([own, indexes.get(), indexes.get()]) == [0, 1, 2]
+        for child in children:
+            child.join()
+        assert (barrier.parties, barrier.n_waiting, barrier.broken) == (3, 0, False)
+        barrier.abort()
+        try:
+            barrier.wait()
+        except threading.BrokenBarrierError:
+            print(barrier.broken)
+    """
+    assert run(program, prelude=first + textwrap.dedent(PRELUDE)) == "True\n"
+
+
 def test_imports_in_greenlets_and_threads(tmp_path: Path) -> None:
     (tmp_path / "slow.py").write_text("import time\ntime.sleep(0.1)\nvalue = 1\n")
     run(f"""
@@ -282,6 +312,30 @@ def test_a_child_of_fork() -> None:
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="fork")
+def test_nothing_is_kept_of_a_thread_that_was_joined() -> None:
+    run("""
+        import gc, weakref
+
+        def join_one():
+            thread = threading.Thread(target=time.sleep, args=(0.05,))
+            thread.start()
+            thread.join()
+            return weakref.ref(thread)
+
+        def main():
+            joined = [green.spawn(join_one) for _ in range(3)]
+            threads = [one.get(10) for one in joined]
+            for _ in range(100):
+                gc.collect()
+                if not any(thread() for thread in threads):
+                    return
+                time.sleep(0.05)  # the thread that joined it comes to its end
+            raise AssertionError
+
+        green.run(main)
+    """)
+
+
 def test_a_join_ends_in_a_child_of_fork_which_has_not_the_thread() -> None:
     run("""
         import os
@@ -307,6 +361,20 @@ def test_a_join_ends_in_a_child_of_fork_which_has_not_the_thread() -> None:
     """)
 
 
+def outcome(*command: str, cwd: Path) -> tuple[int, str, str]:
+    """The exit status, and what `python COMMAND` prints."""
+    done = subprocess.run(
+        [sys.executable, *command],
+        check=False,
+        capture_output=True,
+        text=True,
+        cwd=cwd,
+        stdin=subprocess.DEVNULL,
+        timeout=50,
+    )
+    return done.returncode, done.stdout, done.stderr
+
+
 def test_run_is_everything(tmp_path: Path) -> None:
     (tmp_path / "program.py").write_text(
         textwrap.dedent("""
@@ -323,20 +391,103 @@ def test_run_is_everything(tmp_path: Path) -> None:
         """)
     )
     for how in (["program.py"], ["-m", "program"]):
-        done = subprocess.run(
-            [sys.executable, "-m", "netpoll", "run", *how, "-m", "--help", "x"],
-            check=False,
-            capture_output=True,
-            text=True,
-            cwd=tmp_path,
-            timeout=50,
+        status, printed, _ = outcome(
+            "-m", "netpoll", "run", *how, "-m", "--help", "x", cwd=tmp_path
         )
-        assert (done.returncode, done.stdout.split()) == (4, ["__main__", "-m", "--help", "x"])
+        assert (status, printed.split()) == (4, ["__main__", "-m", "--help", "x"])
 
 
-def test_run_needs_a_program() -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "netpoll", "run"], check=False, capture_output=True, text=True
-    )
-    assert done.returncode == 2
-    assert "SCRIPT" in done.stderr
+#: Modules, by what they do to the process that runs them.
+PROGRAMS = {
+    "shows": """
+        import sys, __main__
+        assert vars(__main__) is globals()
+        print(__name__, __package__, __file__, __spec__ and __spec__.name, sys.argv, sys.path[0])
+    """,
+    "fails": "def fail(): raise ValueError('its own')\nfail()",
+    "breaks": "raise BrokenPipeError('its own')",
+    "stops": "raise KeyboardInterrupt",
+    "exits": "import sys; sys.exit('a message')",
+    "cannot": "def f(:",
+    "hooks": """
+        import sys, traceback
+        sys.excepthook = lambda *error: print(len(traceback.extract_tb(error[2])))
+        raise ValueError
+    """,
+    "outlives": """
+        import atexit, pickle, threading
+
+        class Thing:
+            pass
+
+        def copy():
+            print(type(pickle.loads(pickle.dumps(Thing()))) is Thing)
+
+        atexit.register(copy)
+        threading.Timer(0.1, copy).start()
+    """,
+}
+
+
+@pytest.fixture
+def programs(tmp_path: Path) -> Path:
+    for name, text in PROGRAMS.items():
+        (tmp_path / f"{name}.py").write_text(textwrap.dedent(text))
+    for name in "package", "folder":
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "beside.py").write_text("")
+        (tmp_path / name / "__main__.py").write_text(textwrap.dedent(PROGRAMS["shows"]))
+    zipapp.create_archive(tmp_path / "folder", tmp_path / "archive.pyz")
+    (tmp_path / "empty").mkdir()
+    py_compile.compile(str(tmp_path / "shows.py"), str(tmp_path / "compiled.pyc"))
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        *([f"{name}.py"] for name in PROGRAMS),
+        *(["-m", name] for name in PROGRAMS if name not in ("fails", "breaks", "stops", "cannot")),
+        *(["-m", name] for name in ("package", "empty", "absent", "package.absent")),
+        *([name] for name in ("folder", "archive.pyz", "compiled.pyc", "empty", "absent.py")),
+        ["--", "shows.py", "--", "a"],
+        ["-m", "shows", "--", "-m", "--"],
+        ["-mshows", "-h"],
+        ["-c", "import sys; print(sys.argv, sys.path[0], __name__)", "-c", "a"],
+        ["-c", "1 / 0"],
+    ],
+    ids=" ".join,
+)
+def test_run_does_what_python_does(programs: Path, command: list[str]) -> None:
+    ours = outcome("-m", "netpoll", "run", *command, cwd=programs)
+    theirs = outcome(*command, cwd=programs)
+    if command == ["-m", "hooks"]:  # its traceback has no frames of runpy
+        assert ours == (1, "1\n", "")
+    elif command == ["-c", "1 / 0"]:  # from 3.13 on Python quotes the line
+        assert (*ours[:2], ours[2].split()[-1]) == (*theirs[:2], theirs[2].split()[-1])
+        assert ours[2].count("File") == 1
+    else:
+        assert ours == theirs
+
+
+def test_run_leaves_the_folder_of_the_program_out_when_python_does(programs: Path) -> None:
+    (programs / "looks.py").write_text("import sys; print(sys.path)")
+    _, ours, _ = outcome("-I", "-m", "netpoll", "run", "looks.py", cwd=programs)
+    _, theirs, _ = outcome("-I", "looks.py", cwd=programs)
+    assert ours == theirs
+
+
+@pytest.mark.parametrize("command", [[], ["--"], ["-m"], ["-c"], ["-x", "shows.py"]])
+def test_run_needs_a_program(tmp_path: Path, command: list[str]) -> None:
+    status, _, error = outcome("-m", "netpoll", "run", *command, cwd=tmp_path)
+    assert status == 2
+    assert "SCRIPT" in error
+
+
+def test_a_warning_about_a_module_is_at_the_line_that_imports_it(tmp_path: Path) -> None:
+    old = "import warnings; warnings.warn('old', DeprecationWarning, stacklevel=2)"
+    (tmp_path / "old.py").write_text(old)
+    (tmp_path / "imports.py").write_text("import old")
+    ours = outcome("-m", "netpoll", "run", "imports.py", cwd=tmp_path)
+    assert ours == outcome("imports.py", cwd=tmp_path)
+    assert "imports.py:1: DeprecationWarning: old" in ours[2]

@@ -675,6 +675,49 @@ def test_a_child_without_descriptors_to_spare_does_not_crash(backend: str) -> No
     )
 
 
+@pytest.mark.parametrize("taken", [0, 30])
+def test_a_daemon_that_closes_what_it_has_inherited(backend: str, taken: int) -> None:
+    """The numbers are free then, or other files'."""
+    script = f"""
+        a, b = pair()
+        c, d = pair()
+        own, default = poller.open(a), netpoll.open(c)
+        try:
+            number = poller.fileno()
+        except NotImplementedError:
+            number = None
+        for desc in own, default:  # threads have waited
+            desc.set_deadline(0.01)
+            try:
+                desc.wait(READ)
+            except DeadlineExceeded:
+                desc.set_deadline(None)
+
+        def live():
+            kept = {{sock.fileno() for sock in (a, b, c, d)}}
+            for fd in set(range(3, 200)) - kept:
+                try:
+                    os.close(fd)
+                except OSError:
+                    pass
+            theirs = [os.open(os.devnull, os.O_RDONLY) for _ in range({taken})]
+            before = [os.fstat(fd) for fd in theirs]
+            for desc, here, there in (own, a, b), (default, c, d):
+                threading.Timer(0.05, there.send, (b"x",)).start()
+                assert read_some(desc, here) == b"x"
+            b.send(b"y")
+            assert own.park(READ, "token") or own.park(READ, "token")
+            assert tokens(poller, 1) == ["token"]
+            assert number is None or poller.fileno() >= 0
+            poller.close()
+            assert [os.fstat(fd) for fd in theirs] == before
+
+        finish(start(live))
+        print("ok")
+    """
+    run(script, backend)
+
+
 @needs_fileno
 def test_no_descriptor_of_a_poller_is_inherited_by_a_program(backend: str) -> None:
     before = open_fds()

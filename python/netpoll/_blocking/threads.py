@@ -40,6 +40,11 @@ LIMIT = 32
 IDLE = 10.0
 
 
+def _forgotten() -> Any:
+    """What has ended does not run again."""
+    raise AssertionError
+
+
 class Call(Generic[T]):
     """A function that a thread calls, once."""
 
@@ -64,12 +69,13 @@ class Call(Generic[T]):
 
     def run(self) -> None:
         """In the thread.  An error's traceback leads back to this frame, so this frame forgets."""
+        function = self._function
         try:
-            self._value = self._function()
+            self._value = function()
         except BaseException as error:
             self._error = error
         self._finish()
-        del self
+        del self, function
 
     def fail(self, error: BaseException) -> None:
         """Instead of `run`."""
@@ -77,6 +83,7 @@ class Call(Generic[T]):
         self._finish()
 
     def _finish(self) -> None:
+        self._function = _forgotten  # whose arguments may be what this is kept for
         self._done.open()
         if self._ended is not None:
             self._ended()

@@ -49,3 +49,7 @@ def _import(
     if importer.partition(".")[0] == "netpoll":
         return unpatched[id(module)]  # as our modules that were there before have it
     return stand_in if any(covers(importer) for covers in _covers) else module
+
+
+# A warning about a module is at the line that imports it: `warnings` leaves out the import system.
+_import.__code__ = _import.__code__.replace(co_filename="<frozen importlib._bootstrap>")
