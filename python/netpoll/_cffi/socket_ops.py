@@ -4,6 +4,7 @@ when the descriptor is ready.  On CPython python/ext/socket_ops.h has them, fuse
 from __future__ import annotations
 
 import _socket
+import operator
 import select
 import socket
 import sys
@@ -88,6 +89,7 @@ class SocketBase(Deadlines, socket.socket):
             raise _errors.closed(self._fd.number)
 
     def recv(self, bufsize: int, flags: int = 0, /) -> bytes:
+        bufsize, flags = _index(bufsize), _index(flags)
         if bufsize == 0:
             self._check_open()
             return super().recv(bufsize, flags)
@@ -97,6 +99,7 @@ class SocketBase(Deadlines, socket.socket):
         return self._receive(b"", flags, super().recv, bufsize, flags)
 
     def recv_into(self, buffer: Any, nbytes: int = 0, flags: int = 0) -> int:
+        nbytes, flags = _index(nbytes), _index(flags)
         receive = super().recv_into
         with memoryview(buffer) as held:  # in its place, while we wait
             size = nbytes or held.nbytes
@@ -137,6 +140,7 @@ class SocketBase(Deadlines, socket.socket):
         return result
 
     def recvfrom(self, bufsize: int, flags: int = 0, /) -> tuple[bytes, Any]:
+        bufsize, flags = _index(bufsize), _index(flags)
         return self._receive_whole(
             (b"", None),
             flags,
@@ -148,6 +152,7 @@ class SocketBase(Deadlines, socket.socket):
         )
 
     def recvfrom_into(self, buffer: Any, nbytes: int = 0, flags: int = 0) -> tuple[int, Any]:
+        nbytes, flags = _index(nbytes), _index(flags)
         receive = super().recvfrom_into
         with memoryview(buffer) as held:
             size = nbytes or held.nbytes
@@ -174,6 +179,8 @@ class SocketBase(Deadlines, socket.socket):
         return parts
 
     def send(self, data: Any, flags: int = 0, /) -> int:
+        flags = _index(flags)
+
         def parts(args: Any, sent: int) -> Generator[Any, int | None, int]:
             view = _bytes_of(data)
             while sent < len(view):
@@ -193,6 +200,7 @@ class SocketBase(Deadlines, socket.socket):
         return int(self._run(self._fd.call_whole, WRITE, flags, 0, parts, function, *args))
 
     def sendall(self, data: Any, flags: int = 0, /) -> None:
+        flags = _index(flags)
         view = _bytes_of(data)
         send = super().send
         done = 0
@@ -205,7 +213,7 @@ class SocketBase(Deadlines, socket.socket):
         self._run(self._fd.call_parts, WRITE, flags, send_part)
 
     def sendto(self, data: Any, *rest: Any) -> int:
-        flags = rest[0] if len(rest) > 1 and isinstance(rest[0], int) else 0
+        flags = _index(rest[0]) if len(rest) > 1 else 0
         rest = self._known(rest)
         return self._send_whole(flags, _parts.sent_to, super().sendto, data, *rest)
 
@@ -214,6 +222,7 @@ class SocketBase(Deadlines, socket.socket):
         def sendmsg(
             self, buffers: Any, ancdata: Any = (), flags: int = 0, address: Any = None, /
         ) -> int:
+            flags = _index(flags)
             (address,) = self._known((address,))
             args = _parts.repeatable((buffers, ancdata, flags, address))
             return self._send_whole(flags, _parts.sent_message, super().sendmsg, *args)
@@ -221,6 +230,7 @@ class SocketBase(Deadlines, socket.socket):
         def recvmsg(
             self, bufsize: int, ancbufsize: int = 0, flags: int = 0, /
         ) -> tuple[bytes, list[Any], int, Any]:
+            bufsize, flags = _index(bufsize), _index(flags)
             nothing: tuple[bytes, list[Any], int, Any] = (b"", [], 0, None)
             parts = partial(_parts.received, low_water=self._low_water(flags))
             return self._receive_whole(
@@ -230,6 +240,7 @@ class SocketBase(Deadlines, socket.socket):
         def recvmsg_into(
             self, buffers: Any, ancbufsize: int = 0, flags: int = 0, /
         ) -> tuple[int, list[Any], int, Any]:
+            flags = _index(flags)
             nothing: tuple[int, list[Any], int, Any] = (0, [], 0, None)
             parts: Any = partial(_parts.received_into, low_water=self._low_water(flags))
             args = _parts.repeatable((buffers, ancbufsize, flags))
@@ -261,6 +272,10 @@ def detach_with(fd: FD, take: Callable[[], object]) -> bool:
 def detaching(fd: FD) -> Callable[[], object]:
     """`FD.detach`, in C."""
     return fd.closing(detach=True)
+
+
+#: Of what may be a number: as in the standard methods, in C, anything with `__index__`.
+_index = operator.index
 
 
 def _bytes_of(data: Any) -> memoryview:
