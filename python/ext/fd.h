@@ -41,6 +41,9 @@ static inline FdObject *ext_fd_of_op(const np_op *op)
 NP_COLD bool
 ext_closed(const FdObject *f); /* with the exception for it; for what begins no operation */
 
+/* A read of no bytes, which is no operation, but gives way as one.  0 or -1. */
+int ext_begin_nothing(const FdObject *f, int flags);
+
 /* fd_op.c */
 
 /* flags: those of the system call; some mean that it never waits.  The operation holds a reference

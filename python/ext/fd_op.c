@@ -175,9 +175,19 @@ static bool never_waits(const FdObject *f, int mode, int flags)
                                    np_file_timeout(&f->file) < 0);
 }
 
+static inline bool is_to_wait(const FdObject *f, int mode, int flags)
+{
+    return np_load64(&f->file.timeout) != 0 && !(flags && never_waits(f, mode, flags));
+}
+
+int ext_begin_nothing(const FdObject *f, int flags)
+{
+    return ext_coop_yield(is_to_wait(f, NP_READ, flags)) < 0 || ext_closed(f) ? -1 : 0;
+}
+
 NP_HOT int ext_begin(np_op *op, FdObject *f, int mode, int flags)
 {
-    bool may_wait = np_load64(&f->file.timeout) != 0 && !(flags && never_waits(f, mode, flags));
+    bool may_wait = is_to_wait(f, mode, flags);
 
     if (ext_coop_yield(may_wait) < 0)
         return -1;

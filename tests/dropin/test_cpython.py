@@ -35,6 +35,7 @@ pytestmark = [
     pytest.mark.timeout(600),
 ]
 
+
 def of(module: str) -> pytest.MarkDecorator:
     """What compares with the same baseline runs in the same process."""
     return pytest.mark.xdist_group(module)

@@ -283,9 +283,10 @@ def before_urgent_data(receive: Callable[[Any], Any]) -> Callable[[Pair], Any]:
 
 def datagram_with_a_flag_for_streams(p: Pair) -> Any:
     """There is nothing urgent among datagrams, and so the flag says nothing."""
-    with p.module.socket(std.AF_INET, std.SOCK_DGRAM) as sock, std.socket(
-        std.AF_INET, std.SOCK_DGRAM
-    ) as other:
+    with (
+        p.module.socket(std.AF_INET, std.SOCK_DGRAM) as sock,
+        std.socket(std.AF_INET, std.SOCK_DGRAM) as other,
+    ):
         sock.bind(("127.0.0.1", 0))
         p.later(lambda: other.sendto(b"x", sock.getsockname()))
         return p.attempt(sock.recv, 1, std.MSG_OOB)

@@ -14,6 +14,7 @@ from typing import Any, TypeVar, cast
 
 from netpoll import _errors, _parts
 from netpoll._cffi.fd import FD, NEVER_WAITS, READ, UNIX, WRITE, Parts
+from netpoll._cffi.wait import coop_yield
 from netpoll._deadlines import Deadlines
 from netpoll._whole import call
 
@@ -84,14 +85,16 @@ class SocketBase(Deadlines, socket.socket):
         """May any bytes that come end a read?"""
         return not flags & MSG_WAITALL and not self._fd.low_water
 
-    def _check_open(self) -> None:
+    def _begin_nothing(self, flags: int) -> None:
+        """A read of no bytes, which is no operation, but gives way as one."""
+        coop_yield(self._fd.timeout != 0 and not flags & NEVER_WAITS)
         if self._fd.closed:
             raise _errors.closed(self._fd.number)
 
     def recv(self, bufsize: int, flags: int = 0, /) -> bytes:
         bufsize, flags = _index(bufsize), _index(flags)
         if bufsize == 0:
-            self._check_open()
+            self._begin_nothing(flags)
             return super().recv(bufsize, flags)
         if not self._is_usual(flags) and bufsize > 0:
             buffer = bytearray(bufsize)
@@ -104,7 +107,7 @@ class SocketBase(Deadlines, socket.socket):
         with memoryview(buffer) as held:  # in its place, while we wait
             size = nbytes or held.nbytes
             if size == 0:
-                self._check_open()
+                self._begin_nothing(flags)
                 return receive(held, nbytes, flags)
             if not self._is_usual(flags) and held.c_contiguous and 0 < size <= held.nbytes:
                 return self._fill(held.cast("B")[:size], flags)
