@@ -36,21 +36,30 @@ def on_path() -> list[Path]:
 
 def interpreters(names: list[str]) -> list[tuple[Path, str]]:
     """The interpreters that count, each once, with their versions."""
-    found: dict[str, tuple[Path, str]] = {}
+    found: dict[tuple[str, str], tuple[Path, str]] = {}  # Debian's have one home
     for path in map(Path, names) if names else on_path():
         done = subprocess.run([path, "-c", PROBE], capture_output=True, text=True, check=False)
         if done.returncode != 0:  # such as pyenv's own stand-ins for versions that are not chosen
             continue
         major, minor, kind, home = done.stdout.split(maxsplit=3)
         if kind == "cpython" and (int(major), int(minor)) >= OLDEST:
-            found.setdefault(home, (path, f"{major}.{minor}"))
+            version = f"{major}.{minor}"
+            found.setdefault((home, version), (path, version))
     return sorted(found.values(), key=lambda item: int(item[1].split(".")[1]))
 
 
 def wheel_for_this_machine(folder: Path) -> Path:
     """The one that pip takes here."""
     with tempfile.TemporaryDirectory() as scratch:
-        choose = ["download", "-q", "--no-index", "--no-deps", "--only-binary=:all:", "-f", folder]
+        choose: list[str | Path] = [
+            "download",
+            "-q",
+            "--no-index",
+            "--no-deps",
+            "--only-binary=:all:",
+            "-f",
+            folder,
+        ]
         subprocess.run([sys.executable, "-m", "pip", *choose, "-d", scratch, "netpoll"], check=True)
         [chosen] = Path(scratch).glob(f"*-{ABI3}-*.whl")
         return folder / chosen.name

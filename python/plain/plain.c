@@ -6,6 +6,7 @@
 
 #ifdef _WIN32
 #include <winsock2.h> /* before windows.h */
+
 #include <windows.h>
 #else
 #include <errno.h>

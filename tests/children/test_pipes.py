@@ -17,7 +17,7 @@ if HAS_GREENLET:
     from netpoll import green
 
 Popen: Any = subprocess.Popen
-MANY = 300_000  # bytes: more than a pipe takes
+MANY = 2_000_000  # bytes: more than pipes and what copies between them take
 
 #: Starts nothing else that may hold a pipe open.
 PYTHON = [sys.executable, "-S", "-c"]

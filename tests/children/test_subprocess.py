@@ -29,13 +29,17 @@ if HAS_GREENLET:
 pytestmark = pytest.mark.skipif(WINDOWS, reason="commands of POSIX")
 
 Popen: Any = subprocess.Popen
-MANY = 300_000  # bytes: more than a pipe takes
+MANY = 2_000_000  # bytes: more than pipes and what copies between them take
 
 
 def child_states() -> str:
-    """Of the children of this process, by ps: Z is a zombie."""
+    """Of the children of this process, by ps: Z is a zombie.
+
+    The libraries of sanitizers, which are loaded into all programs, hang in ps.
+    """
     command = ["ps", "-o", "stat=", "--ppid", str(os.getpid())]
-    return std.run(command, capture_output=True, text=True, check=False).stdout
+    env = {name: value for name, value in os.environ.items() if name != "LD_PRELOAD"}
+    return std.run(command, env=env, capture_output=True, text=True, check=False).stdout
 
 
 def with_descriptor(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -240,6 +240,10 @@ def test_the_length_of_a_message_that_was_cut_is_told_and_nothing_else() -> None
         b.send(b"secret" * 10)
         a.recv(100)
         b.send(b"0123456789" * 10_000)
+        if _engine.PURE and sys.version_info >= (3, 15):
+            with pytest.raises(ValueError):  # as from the standard class
+                a.recv(3, standard.MSG_TRUNC)
+            return
         got = a.recv(3, standard.MSG_TRUNC)
         assert len(got) == 100_000 and got[:3] == b"012"
         assert _engine.PURE or not any(got[3:])  # the standard class is less careful
