@@ -167,12 +167,13 @@ NP_HOT static int proceed(np_op *op, int rc)
     return rc == NP_BUSY ? ext_wait(op) : raise_result(op, rc);
 }
 
-/* Urgent data that are on their way are never waited for, but by a timeout.  Datagrams have none. */
+/* Urgent data that are on their way are never waited for, but by a timeout.  Datagrams have none.
+ */
 static bool never_waits(const FdObject *f, int mode, int flags)
 {
-    return flags & NEVER_WAITS || (flags & MSG_OOB && mode == NP_READ &&
-                                   f->file.kind != NP_FILE_MESSAGES &&
-                                   np_file_timeout(&f->file) < 0);
+    return flags & NEVER_WAITS ||
+           (flags & MSG_OOB && mode == NP_READ && f->file.kind != NP_FILE_MESSAGES &&
+            np_file_timeout(&f->file) < 0);
 }
 
 static inline bool is_to_wait(const FdObject *f, int mode, int flags)

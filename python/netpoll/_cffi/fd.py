@@ -412,7 +412,8 @@ class _Operation:
     def _at_urgent_mark(self) -> bool:
         """There the kernel ends a read that has begun."""
         fd = self._fd
-        return self._mode == READ and fd.stream and bool(lib.at_urgent_mark(fd.number))
+        reads = self._mode == READ and fd.stream != 0
+        return reads and bool(lib.at_urgent_mark(fd.number))
 
     def _has_failed(self) -> bool:
         """An attempt would take the error of a connection that was reset, and nothing would report
