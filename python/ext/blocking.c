@@ -30,7 +30,13 @@ static int events_of(const np_op *op, int wanted)
 static long unread(const np_op *op)
 {
     u_long n = 0;
-    return ioctlsocket((SOCKET)op->file->fd, FIONREAD, &n) == 0 ? (long)n : 0;
+    return ioctlsocket((SOCKET)op->file->fd, FIONREAD, &n) == 0 ? (long)n : -1;
+}
+
+static bool at_urgent_mark(const np_op *op)
+{
+    (void)op;
+    return false;
 }
 
 enum { FAILED = 1, ENDED = 1, READABLE = 1 };
@@ -46,10 +52,20 @@ static int events_of(const np_op *op, int wanted)
 static long unread(const np_op *op)
 {
     int n = 0;
-    return ioctl((int)op->file->fd, FIONREAD, &n) == 0 ? n : 0;
+    return ioctl((int)op->file->fd, FIONREAD, &n) == 0 ? n : -1;
 }
 
-enum { FAILED = POLLERR | POLLHUP, ENDED = POLLHUP | POLLRDHUP, READABLE = POLLIN };
+static bool at_urgent_mark(const np_op *op)
+{
+    return op->mode == NP_READ && op->file->kind != NP_FILE_MESSAGES &&
+           sockatmark((int)op->file->fd) == 1;
+}
+
+enum {
+    FAILED = POLLERR | POLLHUP,
+    ENDED = POLLHUP | POLLRDHUP | POLLPRI,
+    READABLE = POLLIN | POLLHUP | POLLPRI,
+};
 
 #endif
 
@@ -73,7 +89,7 @@ static bool has_failed(const np_op *op)
 int ext_try_part(np_op *op)
 {
     int rc = ext_try(op);
-    if (rc < 0 || !has_failed(op))
+    if (rc < 0 || !(has_failed(op) || at_urgent_mark(op)))
         return rc;
     PyErr_SetNone(PyExc_OSError);
     return EXT_ENDED;
@@ -101,13 +117,20 @@ Py_ssize_t ext_read_target(const np_op *op, Py_ssize_t n, int flags)
     return low_water(op) < n ? low_water(op) : n;
 }
 
+/* Not if it is no connection: the read says so, and no event would. */
+static bool is_below(const np_op *op, Py_ssize_t wanted)
+{
+    long n = unread(op);
+    return n >= 0 && n < wanted && !(events_of(op, READABLE) & READABLE);
+}
+
 int ext_wait_for_low_water(np_op *op, Py_ssize_t n, int flags)
 {
     Py_ssize_t wanted = low_water(op) < n ? low_water(op) : n;
 
     if (wanted == 0 || op->file->kind != NP_FILE_TCP || flags & MSG_OOB || !ext_blocks(op))
         return 0;
-    while (unread(op) < wanted && !(events_of(op, READABLE) & READABLE))
+    while (is_below(op, wanted))
         if (ext_wait(op) < 0 || ext_try(op) < 0)
             return -1;
     return 0;

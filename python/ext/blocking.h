@@ -19,7 +19,8 @@ static inline bool ext_blocks(const np_op *op)
 bool ext_keep_partial(Py_ssize_t done, Py_ssize_t rc);
 
 /* ext_try, before an attempt at another part.  EXT_ENDED also if the connection has failed: the
- * next operation is to meet the error, as the kernel reports it only once. */
+ * next operation is to meet the error, as the kernel reports it only once; or if urgent data are
+ * next, where the kernel ends a read. */
 int ext_try_part(np_op *op);
 
 /* How many bytes a read of n waits for. */
@@ -28,7 +29,7 @@ Py_ssize_t ext_read_target(const np_op *op, Py_ssize_t n, int flags);
 /* Before a read of n: SO_RCVLOWAT of TCP, whose readiness knows of it.  0 or -1. */
 int ext_wait_for_low_water(np_op *op, Py_ssize_t n, int flags);
 
-/* Has the other side ended, so that no more bytes come than are there? */
+/* Has the other side ended, or are urgent data next, so that a peek sees no more than is there? */
 bool ext_no_more_comes(const np_op *op);
 
 /* Methods of FD. */

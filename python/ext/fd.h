@@ -41,6 +41,9 @@ static inline FdObject *ext_fd_of_op(const np_op *op)
 NP_COLD bool
 ext_closed(const FdObject *f); /* with the exception for it; for what begins no operation */
 
+/* A read of no bytes, which is no operation, but gives way as one.  0 or -1. */
+int ext_begin_nothing(const FdObject *f, int flags);
+
 /* fd_op.c */
 
 /* flags: those of the system call; some mean that it never waits.  The operation holds a reference
@@ -72,10 +75,10 @@ void ext_forget_drained(np_op *op);
 
 typedef PyObject *(*ext_maker)(void);
 
-/* An operation of Python's, called until it does not raise BlockingIOError any more.  poll_first:
- * what it does is a system call, so the kernel can tell if it would wait; TLS has a buffer of its
- * own.  eof: makes what it gives when its direction has ended, or NULL. */
-PyObject *ext_call(np_op *op, bool poll_first, ext_maker eof, PyObject *function, PyObject *args);
+/* An operation of Python's, called until it does not raise BlockingIOError any more.  It is called
+ * before the first wait: only that tells wrong arguments and states, which no event is for.  eof:
+ * makes what it gives when its direction has ended, or NULL. */
+PyObject *ext_call(np_op *op, ext_maker eof, PyObject *function, PyObject *args);
 
 /* Methods of the type. */
 PyObject *ext_fd_call(PyObject *self, PyObject *const *args, Py_ssize_t n);

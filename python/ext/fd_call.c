@@ -10,18 +10,6 @@
 #include <poll.h>
 #endif
 
-/* Would a read have to wait?  To ask is cheaper than an exception. */
-static bool would_wait(const np_op *op)
-{
-#ifdef _WIN32
-    (void)op;
-    return false;
-#else
-    struct pollfd pfd = {.fd = (int)op->file->fd, .events = POLLIN};
-    return op->mode == NP_READ && poll(&pfd, 1, 0) == 0;
-#endif
-}
-
 bool ext_read_shut(const np_op *op)
 {
 #ifdef __linux__
@@ -62,28 +50,24 @@ static bool would_block(const np_op *op)
     return !connecting;
 }
 
-PyObject *ext_call(np_op *op, bool poll_first, ext_maker eof, PyObject *function, PyObject *args)
+PyObject *ext_call(np_op *op, ext_maker eof, PyObject *function, PyObject *args)
 {
-    poll_first = poll_first && op->may_wait;
     ext_forget_drained(op);
     while (ext_try(op) == 0) {
-        if (!poll_first || !would_wait(op)) {
-            PyObject *result = PyObject_Call(function, args, NULL);
-            if (result || !PyErr_ExceptionMatches(PyExc_OSError))
-                return result;
-            if (np_file_closed(op->file)) { /* since it was tried */
-                PyErr_Clear();
-                continue;
-            }
-            if (!op->may_wait || !would_block(op))
-                return NULL;
+        PyObject *result = PyObject_Call(function, args, NULL);
+        if (result || !PyErr_ExceptionMatches(PyExc_OSError))
+            return result;
+        if (np_file_closed(op->file)) { /* since it was tried */
             PyErr_Clear();
-            if (eof && ext_read_shut(op))
-                return eof();
+            continue;
         }
+        if (!op->may_wait || !would_block(op))
+            return NULL;
+        PyErr_Clear();
+        if (eof && ext_read_shut(op))
+            return eof();
         if (ext_wait(op) < 0)
             return NULL;
-        poll_first = false;
     }
     return NULL;
 }
@@ -116,7 +100,7 @@ PyObject *ext_fd_call(PyObject *self, PyObject *const *args, Py_ssize_t n)
         return NULL;
     PyObject *result = NULL;
     if (ext_begin(&op, f, mode, flags) == 0) {
-        result = ext_call(&op, false, NULL, args[2], rest);
+        result = ext_call(&op, NULL, args[2], rest);
         ext_end(&op);
     }
     Py_DECREF(rest);

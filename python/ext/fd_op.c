@@ -167,16 +167,28 @@ NP_HOT static int proceed(np_op *op, int rc)
     return rc == NP_BUSY ? ext_wait(op) : raise_result(op, rc);
 }
 
-/* Urgent data that are on their way are never waited for, but by a timeout. */
+/* Urgent data that are on their way are never waited for, but by a timeout.  Datagrams have none.
+ */
 static bool never_waits(const FdObject *f, int mode, int flags)
 {
     return flags & NEVER_WAITS ||
-           (flags & MSG_OOB && mode == NP_READ && np_file_timeout(&f->file) < 0);
+           (flags & MSG_OOB && mode == NP_READ && f->file.kind != NP_FILE_MESSAGES &&
+            np_file_timeout(&f->file) < 0);
+}
+
+static inline bool is_to_wait(const FdObject *f, int mode, int flags)
+{
+    return np_load64(&f->file.timeout) != 0 && !(flags && never_waits(f, mode, flags));
+}
+
+int ext_begin_nothing(const FdObject *f, int flags)
+{
+    return ext_coop_yield(is_to_wait(f, NP_READ, flags)) < 0 || ext_closed(f) ? -1 : 0;
 }
 
 NP_HOT int ext_begin(np_op *op, FdObject *f, int mode, int flags)
 {
-    bool may_wait = np_load64(&f->file.timeout) != 0 && !(flags && never_waits(f, mode, flags));
+    bool may_wait = is_to_wait(f, mode, flags);
 
     if (ext_coop_yield(may_wait) < 0)
         return -1;

@@ -294,7 +294,7 @@ NP_HOT static PyObject *sock_recv(PyObject *self, PyObject *const *args, Py_ssiz
         return NULL;
     }
     if (size == 0)
-        return ext_closed(f) ? NULL : PyBytes_FromStringAndSize(NULL, 0);
+        return ext_begin_nothing(f, flags) < 0 ? NULL : PyBytes_FromStringAndSize(NULL, 0);
     if (ext_begin(&op, f, NP_READ, flags) < 0)
         return NULL;
     PyObject *result = ext_recv_bytes(&op, size, &(ext_io_args){.flags = flags});
@@ -329,7 +329,7 @@ static PyObject *sock_recv_into(PyObject *self, PyObject *const *args, Py_ssize_
         ext_get_buffer_writable(given[0], &b) < 0)
         return NULL;
     if (ext_recv_size("recv_into", &b, &size) && size == 0) {
-        result = ext_closed(f) ? NULL : PyLong_FromLong(0);
+        result = ext_begin_nothing(f, flags) < 0 ? NULL : PyLong_FromLong(0);
     } else if (!PyErr_Occurred() && ext_begin(&op, f, NP_READ, flags) == 0) {
         Py_ssize_t got = ext_recv_enough(&op, b.start, size, &(ext_io_args){.flags = flags});
         if (got >= 0)

@@ -60,7 +60,7 @@ static PyObject *call_stdlib(PyObject *self, const char *name, int mode, PyObjec
     PyObject *result = NULL;
     if (bound && ext_begin(&op, f, mode, flags) == 0) {
         if (mode == NP_WRITE || ext_wait_for_low_water(&op, PY_SSIZE_T_MAX, flags) == 0)
-            result = ext_call(&op, true, eof, bound, args);
+            result = ext_call(&op, eof, bound, args);
         if (result && finish && ext_blocks(&op))
             result = finish(&op, bound, args, flags, result);
         ext_end(&op);

@@ -17,6 +17,7 @@ Args: TypeAlias = tuple[Any, ...]
 
 _FASTOPEN = getattr(_socket, "MSG_FASTOPEN", 0)
 _PEEK = getattr(_socket, "MSG_PEEK", 0)
+_CTRUNC = getattr(_socket, "MSG_CTRUNC", 0)
 #: Control data that go with the first byte, and are not to go twice.
 _SENT_ONCE = {
     (_socket.SOL_SOCKET, getattr(_socket, name))
@@ -90,5 +91,7 @@ def received_into(args: Args, first: Args, low_water: int) -> Generator[Args, Ar
 
 
 def _goes_on(flags: int, last: Args, have: int, wanted: int) -> bool:
-    """Not past the end, nor past control data, which belong to the bytes before them."""
-    return bool(last[0] and not last[1] and not flags & _PEEK and have < wanted)
+    """Not past the end, nor past control data, which belong to the bytes before them, and of which
+    MSG_CTRUNC tells where there was no room for them."""
+    control = last[1] or last[2] & _CTRUNC
+    return bool(last[0] and not control and not flags & _PEEK and have < wanted)

@@ -113,6 +113,7 @@ if _sys.platform == "win32":
         poll = _poll
 
         def _wait(self, timeout: float | None) -> int | None:
+            coop_yield(timeout != 0)
             wait = super()._wait  # type: ignore[misc]
             if self.returncode is not None or current_hub() is None:
                 return wait(timeout)  # type: ignore[no-any-return]
@@ -208,6 +209,7 @@ else:
         poll = _poll
 
         def _wait(self, timeout: float | None) -> int | None:
+            coop_yield(timeout != 0)
             lock = self._waitpid_lock  # type: ignore[attr-defined]
             if not _children.wait_for_exit(self._unreaped, lock, timeout):
                 assert timeout is not None

@@ -11,6 +11,7 @@
 #else
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/socket.h>
 #include <unistd.h>
 #endif
 
@@ -50,6 +51,16 @@ int end_connect(np_fd fd, _Bool settles)
     if (settles)
         settle_connect(fd, number);
     return number;
+}
+
+_Bool at_urgent_mark(np_fd fd)
+{
+#ifdef _WIN32
+    (void)fd;
+    return 0;
+#else
+    return sockatmark((int)fd) == 1;
+#endif
 }
 
 _Bool is_file_closed(const np_file *f)

@@ -32,6 +32,9 @@ void end_op(np_file **box, np_op *op);
  * settles: it is one that blocks (connecting.h). */
 int end_connect(np_fd fd, _Bool settles);
 
+/* Are urgent data next?  Never on Windows. */
+_Bool at_urgent_mark(np_fd fd);
+
 enum { UNIT_NONE, UNIT_WANTED, UNIT_HELD };
 
 /* A unit of a semaphore that is wanted, and then held: how far it has come is known here alone.

@@ -108,6 +108,16 @@ CALLS: dict[str, Callable[[Stage], Any]] = {
     "recv a fraction": lambda s: s.sock.recv(3.0),
     "recv an index": lambda s: s.sock.recv(True),
     "recv with bad flags": lambda s: s.sock.recv(3, "x"),
+    "recv a number of another class": lambda s: s.sock.recv(Index(3), Index(0)),
+    "recv_into numbers of another class": lambda s: s.sock.recv_into(
+        bytearray(9), Index(3), Index(0)
+    ),
+    "recvfrom a number of another class": lambda s: s.sock.recvfrom(Index(3), Index(0)),
+    "recvfrom_into numbers of another class": lambda s: s.sock.recvfrom_into(
+        bytearray(9), Index(3), Index(0)
+    ),
+    "send with flags of another class": lambda s: s.sock.send(b"x", Index(0)),
+    "sendall with flags of another class": lambda s: s.sock.sendall(b"x", Index(0)),
     "recv with flags beyond all": lambda s: s.sock.recv(3, 2**40),
     "recv by peeking": lambda s: (s.sock.recv(3, s.module.MSG_PEEK), s.sock.recv(3)),
     "recv when there is nothing": lambda s: s.empty().recv(3),

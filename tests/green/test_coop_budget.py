@@ -268,6 +268,12 @@ def _adapted(timeout: float) -> Build:
     return build
 
 
+def _ended_child(stage: Stage, stack: ExitStack) -> Callable[[], object]:
+    child = stack.enter_context(subprocess.Popen([sys.executable, "-c", ""]))
+    child.wait()
+    return child.wait
+
+
 #: These may not wait.
 ATTEMPTS: dict[str, Build] = {
     "Lock.acquire(False)": _in_vain(_held(sync.Lock), lambda lock: lock.acquire(False)),
@@ -303,6 +309,18 @@ OPERATIONS: dict[str, Build] = {
     "recvmsg": _exchange(lambda b: b.sendmsg([b"x"]), lambda a: a.recvmsg(1)),
     "recvfrom": _exchange(lambda b: b.sendall(b"x"), lambda a: a.recvfrom(1)),
     "recv_into": _exchange(lambda b: b.send(b"x"), lambda a: a.recv_into(bytearray(1))),
+    "recv of nothing": _with_pair(lambda a, b: a.recv(0)),
+    "recv_into nothing": _with_pair(lambda a, b: a.recv_into(bytearray(0))),
+    "getaddrinfo of a number": lambda *_: lambda: socket.getaddrinfo("127.0.0.1", 80),
+    "getaddrinfo of a name in the hosts file": lambda *_: (
+        lambda: socket.getaddrinfo("localhost", 80)
+    ),
+    "gethostbyname of a number": lambda *_: lambda: socket.gethostbyname("127.0.0.1"),
+    "gethostbyname_ex of a number": lambda *_: lambda: socket.gethostbyname_ex("127.0.0.1"),
+    "getnameinfo of numbers": lambda *_: (
+        lambda: socket.getnameinfo(("127.0.0.1", 80), std.NI_NUMERICHOST | std.NI_NUMERICSERV)
+    ),
+    "Popen.wait of a child that has ended": _ended_child,
     "files": _file,
     "accept": _accept,
     "connect": _connect,

@@ -176,6 +176,12 @@ def stops_at_descriptors(p: Pair) -> Any:
     return data, len(ancillary), p.sock.recv(10)
 
 
+def stops_at_dropped_descriptors(p: Pair) -> Any:
+    p.later(lambda: std.send_fds(p.peer, [b"abc"], [0]), p.send(b"ghij"))
+    buffer = bytearray(10)
+    return p.sock.recvmsg_into([buffer], 0, WAITALL), p.sock.recvmsg(10), buffer
+
+
 def reset_under_a_send(p: Pair) -> Any:
     p.later(p.reset)
     sent = p.sock.send(bytes(BIG))
@@ -249,6 +255,80 @@ def low_water(receive: Callable[[Any], Any]) -> Callable[[Pair], Any]:
         return receive(p.sock)
 
     return call
+
+
+def at_urgent_data(
+    receive: Callable[[Any], Any], *options: tuple[str, int]
+) -> Callable[[Pair], Any]:
+    """The byte before the urgent one is the last that a read gives."""
+
+    def call(p: Pair) -> Any:
+        for name, value in options:
+            p.option(name, value)
+        p.later(lambda: p.peer.send(b"xyZ", std.MSG_OOB), p.send(b"ab"))
+        return receive(p.sock)
+
+    return call
+
+
+def before_urgent_data(receive: Callable[[Any], Any]) -> Callable[[Pair], Any]:
+    """A read has begun when it comes."""
+
+    def call(p: Pair) -> Any:
+        p.later(p.send(b"x"), lambda: p.peer.send(b"Z", std.MSG_OOB), p.send(b"ab"))
+        return receive(p.sock)
+
+    return call
+
+
+def datagram_with_a_flag_for_streams(p: Pair) -> Any:
+    """There is nothing urgent among datagrams, and so the flag says nothing."""
+    with (
+        p.module.socket(std.AF_INET, std.SOCK_DGRAM) as sock,
+        std.socket(std.AF_INET, std.SOCK_DGRAM) as other,
+    ):
+        sock.bind(("127.0.0.1", 0))
+        p.later(lambda: other.sendto(b"x", sock.getsockname()))
+        return p.attempt(sock.recv, 1, std.MSG_OOB)
+
+
+def refused(call: Callable[[Any], Any], *options: tuple[str, int]) -> Callable[[Pair], Any]:
+    """By a socket that is not connected, and by one that listens."""
+
+    def call_both(p: Pair) -> Any:
+        socks = [p.module.socket(), p.module.create_server(("127.0.0.1", 0))]
+        for sock in socks:
+            p.stack.enter_context(sock)
+            for name, value in options:
+                sock.setsockopt(std.SOL_SOCKET, getattr(std, name), value)
+        return [p.attempt(call, sock) for sock in socks]
+
+    return call_both
+
+
+def accepts_where_nothing_listens(p: Pair) -> Any:
+    outcomes = []
+    for kind in (std.SOCK_STREAM, std.SOCK_DGRAM, getattr(std, "SOCK_SEQPACKET", std.SOCK_DGRAM)):
+        one, other = p.module.socketpair(std.AF_UNIX, kind)
+        with one, other, p.module.socket(std.AF_UNIX, kind) as single:
+            outcomes += [p.attempt(_accept, one), p.attempt(_accept, single)]
+    return outcomes
+
+
+def _accept(sock: Any) -> Any:
+    return sock.accept()
+
+
+def wrong(call: Callable[[Any], Any]) -> Callable[[Pair], Any]:
+    """Nothing has come, and nothing is waited for."""
+
+    def refuse(p: Pair) -> Any:
+        try:
+            return p.attempt(call, p.sock)
+        except (TypeError, ValueError, OverflowError) as error:
+            return type(error)
+
+    return refuse
 
 
 def _full_listener(p: Pair) -> Any:
@@ -379,6 +459,39 @@ BOTH: dict[str, Callable[[Pair], Any]] = {
     "SO_RCVLOWAT recvfrom": low_water(lambda s: s.recvfrom(10)),
     "SO_RCVLOWAT recvmsg": low_water(lambda s: s.recvmsg(10)),
     "SO_RCVLOWAT with little room": low_water(lambda s: (s.recv(2, WAITALL), s.recv(1))),
+    "recv WAITALL at urgent data": at_urgent_data(lambda s: (s.recv(6, WAITALL), s.recv(6))),
+    "recv WAITALL PEEK at urgent data": at_urgent_data(lambda s: s.recv(6, WAITALL | PEEK)),
+    "recv_into WAITALL at urgent data": at_urgent_data(
+        lambda s: _into(lambda b: s.recv_into(b[0], 6, WAITALL)),
+    ),
+    "recvfrom WAITALL at urgent data": at_urgent_data(lambda s: s.recvfrom(6, WAITALL)),
+    "recvfrom_into WAITALL at urgent data": at_urgent_data(
+        lambda s: _into(lambda b: s.recvfrom_into(b[0], 6, WAITALL)),
+    ),
+    "recvmsg WAITALL at urgent data": at_urgent_data(lambda s: s.recvmsg(6, 0, WAITALL)[:2]),
+    "recvmsg_into WAITALL at urgent data": at_urgent_data(
+        lambda s: _into(lambda b: s.recvmsg_into(b, 0, WAITALL)[:2], (2, 4)),
+    ),
+    "recv WAITALL at urgent data among others": at_urgent_data(
+        lambda s: s.recv(6, WAITALL), ("SO_OOBINLINE", 1)
+    ),
+    "recv WAITALL before urgent data": before_urgent_data(lambda s: s.recv(6, WAITALL)),
+    "recvmsg WAITALL before urgent data": before_urgent_data(
+        lambda s: s.recvmsg(6, 0, WAITALL)[:2]
+    ),
+    "SO_RCVLOWAT recv at urgent data": at_urgent_data(lambda s: s.recv(9), ("SO_RCVLOWAT", 5)),
+    "SO_RCVLOWAT recvmsg at urgent data": at_urgent_data(
+        lambda s: s.recvmsg(9)[:2], ("SO_RCVLOWAT", 5)
+    ),
+    "recvmsg of no size": wrong(lambda s: s.recvmsg(None)),
+    "recvmsg of a negative size": wrong(lambda s: s.recvmsg(-1)),
+    "recvmsg of a negative size of control data": wrong(lambda s: s.recvmsg(1, -1)),
+    "recvmsg without arguments": wrong(lambda s: s.recvmsg()),
+    "recvmsg_into nothing": wrong(lambda s: s.recvmsg_into(None)),
+    "recvmsg_into what is read only": wrong(lambda s: s.recvmsg_into([b"abc"])),
+    "recvfrom of a negative size": wrong(lambda s: s.recvfrom(-1)),
+    "recvfrom_into what is read only": wrong(lambda s: s.recvfrom_into(b"abc")),
+    "accept of a connection": wrong(_accept),
 }
 TCP: dict[str, Callable[[Pair], Any]] = {
     "a reset under a send": reset_under_a_send,
@@ -387,6 +500,16 @@ TCP: dict[str, Callable[[Pair], Any]] = {
     "connect twice": connects_twice,
     "connect after a connect that did not wait": waits_for_a_connect_that_was_begun,
     "MSG_OOB": urgent_data_that_are_not_there,
+    "MSG_OOB of datagrams": datagram_with_a_flag_for_streams,
+    "recv where nothing can come": refused(lambda s: s.recv(9)),
+    "recvmsg where nothing can come": refused(lambda s: s.recvmsg(9)),
+    "recvmsg_into where nothing can come": refused(lambda s: s.recvmsg_into([bytearray(9)])),
+    "recvfrom where nothing can come": refused(lambda s: s.recvfrom(9)),
+    "SO_RCVLOWAT recv where nothing can come": refused(lambda s: s.recv(9), ("SO_RCVLOWAT", 5)),
+    "SO_RCVLOWAT recvmsg where nothing can come": refused(
+        lambda s: s.recvmsg(9), ("SO_RCVLOWAT", 5)
+    ),
+    "accept where nothing listens": accepts_where_nothing_listens,
 }
 LINUX: dict[str, Callable[[Pair], Any]] = {
     "SO_SNDTIMEO connect": connects_in_time("connect"),
@@ -409,6 +532,7 @@ LINUX: dict[str, Callable[[Pair], Any]] = {
 UNIX: dict[str, Callable[[Pair], Any]] = {
     "descriptors go with the first part": descriptors_once,
     "WAITALL stops at descriptors": stops_at_descriptors,
+    "WAITALL stops at descriptors without room": stops_at_dropped_descriptors,
 }
 
 

@@ -55,6 +55,15 @@ def test_values_go_with_the_local() -> None:
     assert [one() for one in gone] == [None, None]
 
 
+def test_a_local_may_be_a_value_of_its_own() -> None:
+    mine = sync.local()
+    mine.itself = mine
+    assert mine.itself is mine
+    del mine.itself
+    with pytest.raises(AttributeError):
+        del mine.itself
+
+
 def test_many_locals_leave_nothing_with_the_thread() -> None:
     def work() -> None:
         for _ in range(100):

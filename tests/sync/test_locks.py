@@ -10,7 +10,7 @@ import threading
 import time
 import weakref
 from contextlib import ExitStack
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 from netpoll import sync
@@ -102,6 +102,13 @@ def test_the_lock_comes_while_a_timeout_runs(crew: Stage, kind: Any) -> None:
     assert task.result() is True
 
 
+class Index(NamedTuple):
+    number: int
+
+    def __index__(self) -> int:
+        return self.number
+
+
 CALLS: list[tuple[tuple[Any, ...], dict[str, Any]]] = [
     ((False, 1), {}),
     ((False,), {"timeout": 0.5}),
@@ -117,6 +124,8 @@ CALLS: list[tuple[tuple[Any, ...], dict[str, Any]]] = [
     ((0,), {}),
     ((), {"blocking": True, "timeout": 0}),
     ((True, -1), {}),
+    ((True, Index(1)), {}),
+    ((), {"timeout": Index(1)}),
 ]
 
 

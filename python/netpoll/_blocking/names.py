@@ -15,7 +15,7 @@ from typing import Any, ParamSpec, TypeVar
 
 from netpoll._blocking import hosts
 from netpoll._blocking.threads import Call, Pool
-from netpoll._engine import current_hub
+from netpoll._engine import coop_yield, current_hub
 
 __all__ = [
     "begin",
@@ -81,6 +81,12 @@ def _is_number(name: str) -> bool:
     return True
 
 
+def _at_once(function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+    """What needs no server does not wait."""
+    coop_yield()
+    return function(*args, **kwargs)
+
+
 def _look_up(
     timeout: float | None, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs
 ) -> T:
@@ -132,7 +138,7 @@ def getaddrinfo_within(  # noqa: PLR0917 - as the standard function
     :raises TimeoutError: they are over.
     """
     if not needs_server(host, family, flags):
-        return _getaddrinfo(host, port, family, type, proto, flags)
+        return _at_once(_getaddrinfo, host, port, family, type, proto, flags)
     return _look_up(timeout, _getaddrinfo, host, port, family, type, proto, flags)
 
 
@@ -146,14 +152,14 @@ def getaddrinfo(  # noqa: PLR0917 - the same
 @wraps(_std.gethostbyname)
 def gethostbyname(hostname: Any, /) -> str:
     if not needs_server(hostname, _std.AF_INET):
-        return _socket.gethostbyname(hostname)
+        return _at_once(_socket.gethostbyname, hostname)
     return _look_up(None, _socket.gethostbyname, hostname)
 
 
 @wraps(_std.gethostbyname_ex)
 def gethostbyname_ex(hostname: Any, /) -> tuple[str, list[str], list[str]]:
     if not needs_server(hostname, _std.AF_INET):
-        return _socket.gethostbyname_ex(hostname)
+        return _at_once(_socket.gethostbyname_ex, hostname)
     return _look_up(None, _socket.gethostbyname_ex, hostname)
 
 
@@ -165,5 +171,5 @@ def gethostbyaddr(ip_address: Any, /) -> tuple[str, list[str], list[str]]:
 @wraps(_std.getnameinfo)
 def getnameinfo(sockaddr: Any, flags: int, /) -> tuple[str, str]:
     if isinstance(flags, int) and flags & _std.NI_NUMERICHOST:
-        return _socket.getnameinfo(sockaddr, flags)
+        return _at_once(_socket.getnameinfo, sockaddr, flags)
     return _look_up(None, _socket.getnameinfo, sockaddr, flags)

@@ -67,9 +67,9 @@ NEVER_WAITS = getattr(_socket, "MSG_DONTWAIT", 0) | getattr(_socket, "MSG_ERRQUE
 _FASTOPEN = getattr(_socket, "MSG_FASTOPEN", 0)
 _OOB = _socket.MSG_OOB
 _WINDOWS = os.name == "nt"
-_READABLE = getattr(select, "POLLIN", 0)
+_READABLE = sum(getattr(select, name, 0) for name in ("POLLIN", "POLLHUP", "POLLPRI"))
 _FAILED = getattr(select, "POLLERR", 0) | getattr(select, "POLLHUP", 0)
-_ENDED = getattr(select, "POLLRDHUP", 0) | getattr(select, "POLLHUP", 0)
+_ENDED = sum(getattr(select, name, 0) for name in ("POLLRDHUP", "POLLHUP", "POLLPRI"))
 _CLOSE = ffi.new("char[]", b"close")
 
 
@@ -305,9 +305,13 @@ def _events(number: int, wanted: int) -> int:
 
 
 def _unread(number: int) -> int:
+    """How many bytes are there to read?  -1: it is not connected."""
     if fcntl is None:
         return 0
-    return int.from_bytes(fcntl.ioctl(number, termios.FIONREAD, bytes(4)), sys.byteorder)
+    try:
+        return int.from_bytes(fcntl.ioctl(number, termios.FIONREAD, bytes(4)), sys.byteorder)
+    except OSError:
+        return -1
 
 
 def _was_raised_here(error: OSError) -> bool:
@@ -332,8 +336,9 @@ class _Operation:
         #: Others are raised by signal handlers, or thrown into the greenlet.  Its id, as its
         #: traceback refers to us, while it is raised; 0: there is none.
         self.ended = 0
-        # Urgent data that are on their way are never waited for, but by a timeout.
-        urgent = mode == READ and flags & _OOB and fd.timeout is None
+        # Urgent data that are on their way are never waited for, but by a timeout.  Datagrams have
+        # none.
+        urgent = mode == READ and flags & _OOB and fd.stream and fd.timeout is None
         self.may_wait = fd.timeout != 0 and not flags & NEVER_WAITS and not urgent
 
     def blocks(self) -> bool:
@@ -402,7 +407,13 @@ class _Operation:
                 got = None
 
     def _part(self, function: Callable[..., Any], args: Any) -> Any:
-        return None if self._has_failed() else function(*args)
+        return None if self._has_failed() or self._at_urgent_mark() else function(*args)
+
+    def _at_urgent_mark(self) -> bool:
+        """There the kernel ends a read that has begun."""
+        fd = self._fd
+        reads = self._mode == READ and fd.stream != 0
+        return reads and bool(lib.at_urgent_mark(fd.number))
 
     def _has_failed(self) -> bool:
         """An attempt would take the error of a connection that was reset, and nothing would report
@@ -410,7 +421,7 @@ class _Operation:
         number = self._fd.number
         if _events(number, _FAILED) != _FAILED or not _FAILED:
             return False
-        return self._mode == WRITE or not _unread(number)
+        return self._mode == WRITE or _unread(number) <= 0
 
     def wait_for_low_water(self, room: int) -> None:
         """Before a read: SO_RCVLOWAT of TCP, whose readiness knows of it."""
@@ -418,7 +429,8 @@ class _Operation:
         wanted = min(fd.low_water, room)
         if not wanted or fd.stream != TCP or not self.blocks():
             return
-        while _unread(fd.number) < wanted and not _events(fd.number, _READABLE):
+        # Not if it is no connection: the read says so, and no event would.
+        while 0 <= _unread(fd.number) < wanted and not _events(fd.number, _READABLE):
             self.wait()
             self.may_be_tried()
 

@@ -94,8 +94,11 @@ class local:
         attribute, its_kind = _of_class(type(self), name)
         if hasattr(its_kind, "__delete__"):
             its_kind.__delete__(attribute, self)
-        elif _values(self).pop(name, self) is self:
-            raise AttributeError(name)
+        else:
+            try:
+                del _values(self)[name]
+            except KeyError:
+                raise AttributeError(name) from None
 
     def _refuse_dict(self, name: str) -> None:
         if name == "__dict__":

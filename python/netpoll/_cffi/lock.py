@@ -37,7 +37,7 @@ def get_ident() -> int:
 
 def _limit(blocking: bool, timeout: float) -> int:
     """Until when to wait; 0: not at all."""
-    seconds = 0.0 + timeout
+    seconds = math.ldexp(timeout, 0)  # a float, of no string
     if seconds == -1:
         return NEVER if blocking else 0
     if not blocking:
@@ -399,7 +399,7 @@ class ConditionBase:
 
     def _notify(self, n: int) -> None:
         with suppress(IndexError):  # there are no more
-            consume(itertools.islice(self._notifications, max(n, 0)))
+            consume(itertools.islice(self._notifications, min(max(n, 0), sys.maxsize)))
 
     def notify(self, n: int = 1) -> None:
         """Let the first n that wait go on.

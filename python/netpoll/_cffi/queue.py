@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import types
 from collections import deque
 from queue import Empty
@@ -45,7 +46,7 @@ class SimpleQueue(Generic[T]):
         """
         if not block:
             return self.get_nowait()
-        if timeout is not None and timeout < 0:
+        if timeout is not None and math.ldexp(timeout, 0) < 0:
             raise ValueError("'timeout' must be a non-negative number")
         if not self._units.acquire(timeout):
             raise Empty

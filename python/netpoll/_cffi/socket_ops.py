@@ -4,6 +4,7 @@ when the descriptor is ready.  On CPython python/ext/socket_ops.h has them, fuse
 from __future__ import annotations
 
 import _socket
+import operator
 import select
 import socket
 import sys
@@ -13,6 +14,7 @@ from typing import Any, TypeVar, cast
 
 from netpoll import _errors, _parts
 from netpoll._cffi.fd import FD, NEVER_WAITS, READ, UNIX, WRITE, Parts
+from netpoll._cffi.wait import coop_yield
 from netpoll._deadlines import Deadlines
 from netpoll._whole import call
 
@@ -83,13 +85,16 @@ class SocketBase(Deadlines, socket.socket):
         """May any bytes that come end a read?"""
         return not flags & MSG_WAITALL and not self._fd.low_water
 
-    def _check_open(self) -> None:
+    def _begin_nothing(self, flags: int) -> None:
+        """A read of no bytes, which is no operation, but gives way as one."""
+        coop_yield(self._fd.timeout != 0 and not flags & NEVER_WAITS)
         if self._fd.closed:
             raise _errors.closed(self._fd.number)
 
     def recv(self, bufsize: int, flags: int = 0, /) -> bytes:
+        bufsize, flags = _index(bufsize), _index(flags)
         if bufsize == 0:
-            self._check_open()
+            self._begin_nothing(flags)
             return super().recv(bufsize, flags)
         if not self._is_usual(flags) and bufsize > 0:
             buffer = bytearray(bufsize)
@@ -97,11 +102,12 @@ class SocketBase(Deadlines, socket.socket):
         return self._receive(b"", flags, super().recv, bufsize, flags)
 
     def recv_into(self, buffer: Any, nbytes: int = 0, flags: int = 0) -> int:
+        nbytes, flags = _index(nbytes), _index(flags)
         receive = super().recv_into
         with memoryview(buffer) as held:  # in its place, while we wait
             size = nbytes or held.nbytes
             if size == 0:
-                self._check_open()
+                self._begin_nothing(flags)
                 return receive(held, nbytes, flags)
             if not self._is_usual(flags) and held.c_contiguous and 0 < size <= held.nbytes:
                 return self._fill(held.cast("B")[:size], flags)
@@ -137,6 +143,7 @@ class SocketBase(Deadlines, socket.socket):
         return result
 
     def recvfrom(self, bufsize: int, flags: int = 0, /) -> tuple[bytes, Any]:
+        bufsize, flags = _index(bufsize), _index(flags)
         return self._receive_whole(
             (b"", None),
             flags,
@@ -148,6 +155,7 @@ class SocketBase(Deadlines, socket.socket):
         )
 
     def recvfrom_into(self, buffer: Any, nbytes: int = 0, flags: int = 0) -> tuple[int, Any]:
+        nbytes, flags = _index(nbytes), _index(flags)
         receive = super().recvfrom_into
         with memoryview(buffer) as held:
             size = nbytes or held.nbytes
@@ -174,6 +182,8 @@ class SocketBase(Deadlines, socket.socket):
         return parts
 
     def send(self, data: Any, flags: int = 0, /) -> int:
+        flags = _index(flags)
+
         def parts(args: Any, sent: int) -> Generator[Any, int | None, int]:
             view = _bytes_of(data)
             while sent < len(view):
@@ -193,6 +203,7 @@ class SocketBase(Deadlines, socket.socket):
         return int(self._run(self._fd.call_whole, WRITE, flags, 0, parts, function, *args))
 
     def sendall(self, data: Any, flags: int = 0, /) -> None:
+        flags = _index(flags)
         view = _bytes_of(data)
         send = super().send
         done = 0
@@ -205,7 +216,7 @@ class SocketBase(Deadlines, socket.socket):
         self._run(self._fd.call_parts, WRITE, flags, send_part)
 
     def sendto(self, data: Any, *rest: Any) -> int:
-        flags = rest[0] if len(rest) > 1 and isinstance(rest[0], int) else 0
+        flags = _index(rest[0]) if len(rest) > 1 else 0
         rest = self._known(rest)
         return self._send_whole(flags, _parts.sent_to, super().sendto, data, *rest)
 
@@ -214,6 +225,7 @@ class SocketBase(Deadlines, socket.socket):
         def sendmsg(
             self, buffers: Any, ancdata: Any = (), flags: int = 0, address: Any = None, /
         ) -> int:
+            flags = _index(flags)
             (address,) = self._known((address,))
             args = _parts.repeatable((buffers, ancdata, flags, address))
             return self._send_whole(flags, _parts.sent_message, super().sendmsg, *args)
@@ -221,6 +233,7 @@ class SocketBase(Deadlines, socket.socket):
         def recvmsg(
             self, bufsize: int, ancbufsize: int = 0, flags: int = 0, /
         ) -> tuple[bytes, list[Any], int, Any]:
+            bufsize, flags = _index(bufsize), _index(flags)
             nothing: tuple[bytes, list[Any], int, Any] = (b"", [], 0, None)
             parts = partial(_parts.received, low_water=self._low_water(flags))
             return self._receive_whole(
@@ -230,6 +243,7 @@ class SocketBase(Deadlines, socket.socket):
         def recvmsg_into(
             self, buffers: Any, ancbufsize: int = 0, flags: int = 0, /
         ) -> tuple[int, list[Any], int, Any]:
+            flags = _index(flags)
             nothing: tuple[int, list[Any], int, Any] = (0, [], 0, None)
             parts: Any = partial(_parts.received_into, low_water=self._low_water(flags))
             args = _parts.repeatable((buffers, ancbufsize, flags))
@@ -261,6 +275,10 @@ def detach_with(fd: FD, take: Callable[[], object]) -> bool:
 def detaching(fd: FD) -> Callable[[], object]:
     """`FD.detach`, in C."""
     return fd.closing(detach=True)
+
+
+#: Of what may be a number: as in the standard methods, in C, anything with `__index__`.
+_index = operator.index
 
 
 def _bytes_of(data: Any) -> memoryview:
