@@ -443,7 +443,10 @@ static void set_waker(np_file *f, int mode, np_waker *waker)
 
 /* Until the descriptor is ready for mode (0: it does not matter), or the instant, or what binds the
  * operation ends it.  A wake leads to an attempt, too: so an operation that is woken all the time
- * pauses and is limited like one that is always ready. */
+ * pauses and is limited like one that is always ready.
+ *
+ * The hook that ends blocking may end the thread, as CPython's does while the interpreter exits:
+ * nothing refers to the waker by then, which goes with its thread. */
 static int wait_at_waker(np_op *op, int mode, int64_t until)
 {
     np_file *f = op->file;
@@ -453,12 +456,14 @@ static int wait_at_waker(np_op *op, int mode, int64_t until)
 
     if (!waker)
         return rc;
+    void *cookie = np_blocking_enter();
     set_waker(f, op->mode, waker);
     if (!np_file_closed(f) && !(mode && take_retry(h))) {
         int64_t limit = np_earlier(op->limit, np_load64(&h->deadline));
-        rc = np_wait_fd(waker, f->fd, mode, np_earlier(limit, until));
+        rc = np_wait_fd_released(waker, f->fd, mode, np_earlier(limit, until));
     }
     set_waker(f, op->mode, NULL);
+    np_blocking_leave(cookie);
     return outcome(op, rc);
 }
 

@@ -11,6 +11,11 @@ int np_file_bind_locked(np_file *f, int mode);
 /* For numbers that another has registered with the poller that is wanted; one for all files. */
 int np_file_overflow_poller(np_poller **out);
 
+#ifndef _WIN32
+/* np_wait_fd, between np_blocking_enter and np_blocking_leave. */
+int np_wait_fd_released(np_waker *w, np_fd fd, int mode, int64_t until);
+#endif
+
 static inline int64_t np_earlier(int64_t a, int64_t b)
 {
     return a < b ? a : b;

@@ -6,6 +6,7 @@
  * waker before it checks; and a wake is kept until the waiter takes it.
  */
 #include "core/internal.h"
+#include "io/op.h"
 
 #ifndef _WIN32
 #include <poll.h>
@@ -151,7 +152,7 @@ static void publish(np_fd_waiter *w, np_fd fd, int mode, int64_t until)
     np_store(&w->mode, (uint32_t)mode);
 }
 
-int np_wait_fd(np_waker *w, np_fd fd, int mode, int64_t until)
+int np_wait_fd_released(np_waker *w, np_fd fd, int mode, int64_t until)
 {
     int rc = renew(w);
     if (rc != 0)
@@ -161,10 +162,8 @@ int np_wait_fd(np_waker *w, np_fd fd, int mode, int64_t until)
     np_signal_slice slice = np_signal_slice_begin();
     np_assert(np_peek(&w->waiter.mode) == 0); /* one thread at a time */
     publish(&w->waiter, fd, mode, until);
-    void *cookie = np_blocking_enter();
     int n =
         np_poll_wakefd(&w->wake, pfds, 2, slice.end < until ? slice.length : np_time_left(until));
-    np_blocking_leave(cookie);
     np_store(&w->waiter.mode, 0);
     if (n < 0)
         return n == -EINTR ? NP_INTERRUPTED : n;
@@ -178,5 +177,13 @@ int np_wait_fd(np_waker *w, np_fd fd, int mode, int64_t until)
         return NP_TIMEOUT;
     np_signal_slice_over(&slice, true);
     return NP_INTERRUPTED;
+}
+
+int np_wait_fd(np_waker *w, np_fd fd, int mode, int64_t until)
+{
+    void *cookie = np_blocking_enter();
+    int rc = np_wait_fd_released(w, fd, mode, until);
+    np_blocking_leave(cookie);
+    return rc;
 }
 #endif

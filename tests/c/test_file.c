@@ -681,6 +681,40 @@ static void forks_in_the_middle(void)
     np_poller_unref(me.o.hub);
 }
 
+#ifndef __SANITIZE_THREAD__
+static void *do_nothing(void)
+{
+    return NULL;
+}
+
+static void end_the_thread(void *cookie)
+{
+    (void)cookie;
+    pthread_exit(NULL);
+}
+
+static bool forgets_a_thread_that_ends(void *arg)
+{
+    pair p = new_pair();
+    pthread_t t = start(receives, p.a);
+
+    (void)arg;
+    let_them_wait();
+    np_set_blocking_hooks(do_nothing, end_the_thread);
+    np_file_retry(p.a, NP_READ);
+    pthread_join(t, NULL);
+    np_file_retry(p.a, NP_READ); /* it would wake the thread */
+    return np_file_close(p.a, 0) == NP_OK;
+}
+
+/* As CPython does it to a thread that wants the GIL while the interpreter exits.  In a child: the
+ * operation never ends. */
+static void a_thread_is_ended_by_the_hook_after_its_wait(void)
+{
+    CHECK(is_true_in_a_child(forgets_a_thread_that_ends, NULL));
+}
+#endif
+
 static void *closes(void *f)
 {
     CHECK(np_file_close(f, 0) == NP_OK);
@@ -796,6 +830,9 @@ static void *all_tests(void *unused)
     RUN(a_short_read_is_drained_unless_the_peer_is_gone);
     RUN(a_retry_makes_one_that_waits_try_again);
     RUN(a_signal_interrupts_a_wait_which_then_goes_on);
+#ifndef __SANITIZE_THREAD__ /* which refuses a child's threads */
+    RUN(a_thread_is_ended_by_the_hook_after_its_wait);
+#endif
     RUN(forks_in_the_middle);
     RUN(forks_in_the_middle_of_a_close);
     RUN(a_child_has_no_wakers_of_its_parents_threads);

@@ -1458,8 +1458,8 @@ BUGS = (
         (
             (
                 "wait_fd.c",
-                "    void *cookie = np_blocking_enter();\n",
-                "    np_wakefd_drain(&w->wake);\n    void *cookie = np_blocking_enter();\n",
+                "    publish(&w->waiter, fd, mode, until);\n",
+                "    np_wakefd_drain(&w->wake);\n    publish(&w->waiter, fd, mode, until);\n",
             ),
         ),
     ),
