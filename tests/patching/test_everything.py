@@ -311,7 +311,6 @@ def test_a_child_of_fork() -> None:
     """)
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="fork")
 def test_nothing_is_kept_of_a_thread_that_was_joined() -> None:
     run("""
         import gc, weakref
@@ -336,6 +335,7 @@ def test_nothing_is_kept_of_a_thread_that_was_joined() -> None:
     """)
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="fork")
 def test_a_join_ends_in_a_child_of_fork_which_has_not_the_thread() -> None:
     run("""
         import os
