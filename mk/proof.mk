@@ -62,13 +62,13 @@ sanitize-valgrind:
 # take for an overflow if it guarded the stack; so here it guards the heap and the globals.  Leaks are looked
 # for in the C tests, as the interpreter leaves memory behind on purpose.  Left out: tests of what is not our
 # module, and those that measure memory: the sanitizer has a shadow, and keeps what was freed for a while.
-SANITIZED_SUITE := tests --ignore tests/drivers --ignore tests/dropin --ignore tests/windows --ignore tests/fuzz/test_c.py \
+SANITIZED_SUITE := tests --ignore tests/drivers --ignore tests/dropin --ignore tests/windows --ignore tests/fuzz/test_c.py --ignore tests/core/test_c_alone.py \
     --ignore tests/tools/test_docs.py --ignore tests/tools/test_packaging.py --ignore tests/tools/test_benchmarks.py
 SANITIZED_TESTS := -k 'not memory_to_spare and not memory_does_not_grow'
 # ThreadSanitizer cannot follow greenlets, which change the stack under it, nor a fork beside threads.
 TSAN_SUITE := $(patsubst %,tests/core/test_%.py,closing deadlines readiness second_waiter tokens wake stale_events many \
     go_close go_fdmutex go_os_timeout go_timeout nesting hostile_peers) tests/sockets/test_sockets.py
-TSAN_TESTS := -k 'not greenlet and not fork and not hub'
+TSAN_TESTS := -k 'not greenlet and not fork and not hub and not memory_does_not_grow'
 
 # $(1): address,undefined or thread; $(2): flags; $(3): a folder before ours on Python's path; $(4): libraries;
 # $(5): tests.  Without random addresses, where older sanitizers find no room for their shadows.
