@@ -95,9 +95,12 @@ static void epoll_fini(void *kernel)
 
 static int renew_both(epoll_kernel *k)
 {
-    if (k->fd >= 0 && !np_epoll_has(k->fd, k->wake.reader))
+    int rc = k->fd < 0 ? 1 : np_epoll_has(k->fd, k->wake.reader);
+    if (rc < 0)
+        return rc;
+    if (rc == 0)
         forget_both(k); /* other files have them by now */
-    int rc = np_replace_fd(np_epoll_create(), &k->fd);
+    rc = np_replace_fd(np_epoll_create(), &k->fd);
     if (rc < 0)
         return rc;
     rc = np_wakefd_renew(&k->wake);

@@ -28,11 +28,13 @@ int np_epoll_remove(int epfd, int fd)
     return control(epfd, EPOLL_CTL_DEL, fd, 0, 0);
 }
 
-bool np_epoll_has(int epfd, int fd)
+int np_epoll_has(int epfd, int fd)
 {
     int rc = np_epoll_add(epfd, fd, 0, 0);
     if (rc == 0)
         np_epoll_remove(epfd, fd);
+    if (rc == -ENOMEM || rc == -ENOSPC)
+        return rc;
     return rc == -EEXIST;
 }
 
@@ -72,10 +74,10 @@ int np_epoll_add(int epfd, int fd, uint32_t events, uint64_t tag)
     return -ENOSYS;
 }
 
-bool np_epoll_has(int epfd, int fd)
+int np_epoll_has(int epfd, int fd)
 {
     (void)epfd, (void)fd;
-    return false;
+    return 0;
 }
 
 int np_epoll_remove(int epfd, int fd)

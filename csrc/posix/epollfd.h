@@ -8,13 +8,13 @@
 #ifndef NP_EPOLLFD_H
 #define NP_EPOLLFD_H
 
-#include <stdbool.h>
 #include <stdint.h>
 
 int np_epoll_create(void); /* the descriptor */
 int np_epoll_add(int epfd, int fd, uint32_t events, uint64_t tag);
 int np_epoll_remove(int epfd, int fd);
-bool np_epoll_has(int epfd, int fd); /* is epfd an epoll, and was this very file added as fd? */
+/* Is epfd an epoll, and was this very file added as fd?  1, 0, or -errno if nobody can tell now. */
+int np_epoll_has(int epfd, int fd);
 
 /* Level-triggered: from some of POLLIN and POLLOUT to others (0: none). */
 int np_epoll_watch(int epfd, int fd, int before, int after);

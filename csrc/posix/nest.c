@@ -85,14 +85,23 @@ int np_nest_renew(np_nest *n, int child)
 {
     if (n->fd < 0)
         return 0;
+    int ours = np_epoll_has(n->fd, n->timer);
+    if (ours > 0)
+        ours = np_epoll_has(n->fd, n->work);
+    if (ours < 0)
+        return ours;
     np_nest fresh = NP_NEST_INIT;
     int rc = np_nest_open(&fresh, child);
     if (rc < 0)
         return rc;
-    bool ours = np_epoll_has(n->fd, n->timer) && np_epoll_has(n->fd, n->work);
-    if (!ours)
+    if (ours == 0)
         n->fd = -1;
     rc = np_replace_fd(fresh.fd, &n->fd);
+    if (rc < 0) { /* and the next try finds what there was */
+        fresh.fd = -1;
+        np_nest_close(&fresh);
+        return rc;
+    }
     fresh.fd = n->fd;
     n->fd = -1;
     if (ours)
