@@ -420,7 +420,7 @@ class HubBase:
 
     def _run_ready(self) -> bool:
         """Those whose wait is over run until they wait again; False: there are none."""
-        with suppress(_errors.ClosedError):
+        with suppress(_errors.ClosedError):  # users may have closed it: then nothing comes
             poll_into(self._poller, self._tokens, 0)
         self._collect()
         ran = False
