@@ -52,8 +52,13 @@ int np_replace_fd(int fresh, int *number)
 {
     struct stat ours;
 
-    if (fresh < 0 || fstat(fresh, &ours) < 0)
+    if (fresh < 0)
         return -errno;
+    if (fstat(fresh, &ours) < 0) {
+        int error = -errno;
+        close(fresh);
+        return error;
+    }
     if (*number < 0 || is_others(*number, &ours))
         *number = fresh;
     if (*number == fresh)
