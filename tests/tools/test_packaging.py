@@ -61,6 +61,61 @@ def test_the_module_is_hardened() -> None:
     assert re.search(r"GNU_STACK .* RW +0x", said)
 
 
+def compile_commands(folder: Path, cflags: str | None, *, refused: str = "") -> list[str]:
+    """How the extension would be compiled and linked, by a compiler that refuses that flag."""
+    compiler = folder / "compiler"
+    compiler.write_text(f"""#!/bin/sh
+for argument; do [ "$argument" = "{refused}" ] && exit 1; done
+echo "ran: $*"
+""")
+    compiler.chmod(0o755)
+    env = {name: value for name, value in os.environ.items() if name != "CFLAGS"}
+    env |= {"CC": str(compiler)} | ({} if cflags is None else {"CFLAGS": cflags})
+    build = ["build", "--build-base", str(folder / "base"), "--build-lib", str(folder / "lib")]
+    done = subprocess.run(
+        [sys.executable, "setup.py", *build],
+        cwd=ROOT,
+        env=env,
+        text=True,
+        stdout=subprocess.PIPE,
+        timeout=60,
+        check=False,
+    )
+    return [
+        line
+        for line in done.stdout.splitlines()
+        if line.startswith("ran: ") and "probe" not in line
+    ]
+
+
+@needs_linux
+@pytest.mark.parametrize("cflags", [None, "", "-DSOMETHING"])
+def test_the_module_is_optimized_whatever_other_flags_there_are(
+    tmp_path: Path, cflags: str | None
+) -> None:
+    """setuptools takes CFLAGS instead of the interpreter's flags, the level of optimization too."""
+    commands = compile_commands(tmp_path, cflags)
+    assert len(commands) > 40
+    for command in commands:
+        assert "-O3 -flto=auto -fno-plt" in command
+        assert not cflags or cflags in command
+
+
+@needs_linux
+def test_a_level_of_optimization_that_is_asked_for_is_kept(tmp_path: Path) -> None:
+    for command in compile_commands(tmp_path, "-g -O1"):
+        assert "-O1" in command
+        assert "-O3" not in command
+        assert "-flto" not in command
+
+
+@needs_linux
+def test_a_compiler_that_cannot_link_a_whole_program_is_not_asked_to(tmp_path: Path) -> None:
+    commands = compile_commands(tmp_path, None, refused="-flto=auto")
+    assert len(commands) > 40
+    assert all("-O3" in command and "-flto" not in command for command in commands)
+
+
 @needs_linux
 def test_a_build_without_a_compiler_says_what_to_install(tmp_path: Path) -> None:
     build = ["build", "--build-base", str(tmp_path / "base"), "--build-lib", str(tmp_path / "lib")]
