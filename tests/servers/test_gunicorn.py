@@ -132,7 +132,7 @@ def test_term_ends_what_takes_too_long(tmp_path: Path) -> None:
             task = threads.submit(server.get, "/sleep/100")
             server.wait_until_so_many_sleep(1)
             start = time.monotonic()
-            # To the worker, not to its parent, which kills a worker as soon as the same time is over.
+            # To the worker, as its parent would kill it as soon as the same time is over.
             os.kill(worker, signal.SIGTERM)
             assert isinstance(task.exception(LONG), (OSError, http.client.HTTPException))
         assert 0.9 < time.monotonic() - start < LONG
