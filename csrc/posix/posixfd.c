@@ -24,10 +24,11 @@
 
 /* A program that becomes a daemon closes all that it has inherited, and the numbers become other
  * files'.  One that is as ours was is taken for it. */
-static bool is_others(int fd, const struct stat *ours)
+static bool is_others(int fd, int fresh)
 {
-    struct stat now;
-    return fstat(fd, &now) == 0 && (now.st_mode != ours->st_mode || now.st_dev != ours->st_dev);
+    struct stat now, ours;
+    return fstat(fd, &now) == 0 &&
+           (fstat(fresh, &ours) < 0 || now.st_mode != ours.st_mode || now.st_dev != ours.st_dev);
 }
 
 static int duplicate(int fresh, int old)
@@ -50,16 +51,9 @@ static int duplicate(int fresh, int old)
 
 int np_replace_fd(int fresh, int *number)
 {
-    struct stat ours;
-
     if (fresh < 0)
         return -errno;
-    if (fstat(fresh, &ours) < 0) {
-        int error = -errno;
-        close(fresh);
-        return error;
-    }
-    if (*number < 0 || is_others(*number, &ours))
+    if (*number < 0 || is_others(*number, fresh))
         *number = fresh;
     if (*number == fresh)
         return 0;
