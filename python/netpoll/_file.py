@@ -71,6 +71,8 @@ class File(Deadlines, io.RawIOBase):
     """
 
     def __init__(self, fd: int, mode: str = "r", closefd: bool = True) -> None:
+        if not isinstance(mode, str):
+            raise TypeError(f"mode must be str, not {type(mode).__name__}")
         kind = mode.replace("b", "", 1)
         if kind not in _MODES:
             raise ValueError(f"invalid mode: {mode!r}")
@@ -273,13 +275,23 @@ def _must_be(events: int, number: int) -> None:
         raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
 
 
+def _must_have_data(number: int) -> None:
+    """:raises BlockingIOError: a read would have to wait.
+
+    The read itself says so where it does not block, and more: a FIFO that has never had a writer
+    is at its end, of which poll knows nothing.
+    """
+    if os.get_blocking(number):
+        _must_be(_POLLIN, number)
+
+
 def _read(number: int, size: int) -> bytes:
-    _must_be(_POLLIN, number)
+    _must_have_data(number)
     return os.read(number, size)
 
 
 def _readinto(number: int, buffer: memoryview) -> int:
-    _must_be(_POLLIN, number)
+    _must_have_data(number)
     return os.readv(number, [buffer])
 
 

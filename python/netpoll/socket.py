@@ -45,7 +45,7 @@ from functools import partial, wraps
 from operator import itemgetter, methodcaller
 from socket import *  # noqa: F403
 from socket import AddressFamily, AddressInfo, MsgFlag, SocketKind  # noqa: F401
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from netpoll import _engine, _errors, _hooks
 from netpoll._api import READ, WRITE
@@ -92,6 +92,8 @@ __all__ = list(_std.__all__)
 # Private names too: other modules of the standard library use them, and so do its own functions,
 # some of which run with our globals, below.
 globals().update({name: value for name, value in vars(_std).items() if name not in globals()})
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 _NONBLOCK = getattr(_std, "SOCK_NONBLOCK", 0)
 _UNIX = getattr(_std, "AF_UNIX", None)
@@ -249,10 +251,15 @@ class socket(SocketBase):  # type: ignore[no-redef]
 
     def accept(self) -> tuple[socket, Any]:
         """Wait for a connection: a new socket, and the address of the peer."""
-        accepted: Any = socket.__new__(socket)
+        accepted: Any = _ours.__new__(_ours)
         if _hooks.adopted is not None:
             _hooks.adopted(accepted)
-        return accepted, accepted._adopt(self)
+        address = accepted._adopt(self)
+        kind = _class()
+        if kind is not _ours:
+            number = accepted.detach()
+            accepted = kind(_family_of(accepted), _type_of(accepted), _proto_of(accepted), number)
+        return accepted, address
 
     def connect(self, address: Any, /) -> None:
         """Connect, and wait until that is done."""
@@ -399,8 +406,7 @@ class socket(SocketBase):  # type: ignore[no-redef]
     def dup(self) -> socket:  # type: ignore[override]
         """Another socket of the same file."""
         kind = type(self)
-        # What a subclass gets is a number, as from the standard class.
-        copy = _duplicate if kind.__init__ is socket.__init__ else _socket.dup
+        copy = _duplicator(kind)
         made = kind(self.family, self.type, self.proto, fileno=copy(self.fileno()))
         made.settimeout(self.gettimeout())
         return made
@@ -444,21 +450,57 @@ def _regular_file(file: Any) -> tuple[int, int]:
 
 # --- what makes sockets ---------------------------------------------------------------------------
 
+_ours: Any = socket
+
+
+def _class() -> Any:
+    """What `socket` is by now: all that makes sockets makes those.
+
+    A program may put a class in the place of ours, a proxy's say.  Where it is patched, that place
+    is in the standard module.
+    """
+    if socket is not _ours:
+        return socket
+    made = getattr(sys.modules.get("socket"), "socket", None)  # a patch leaves us the old _std
+    original: Any = SocketBase.__base__
+    known = original if "netpoll.patch" in sys.modules else _ours
+    replaced = isinstance(made, type) and made is not original and issubclass(made, known)
+    return made if replaced else _ours
+
+
+def _late(function: F) -> F:
+    """A function of the standard module that makes sockets."""
+
+    @wraps(function)
+    def call(*args: Any, **options: Any) -> Any:
+        return rebind(function, {**globals(), "socket": _class()})(*args, **options)
+
+    call.__module__ = __name__
+    return cast(F, call)
+
 
 def _duplicate(number: int) -> Any:
     """Of an open file, for a socket."""
     return Handover(_socket.dup, (number,))
 
 
+def _duplicator(kind: Any) -> Callable[[int], Any]:
+    """What a subclass gets is a number, as from the standard class."""
+    return _duplicate if kind.__init__ is _ours.__init__ else _socket.dup
+
+
 @wraps(_std.fromfd)  # type: ignore[no-redef]
 def fromfd(fd: int, family: int, type: int, proto: int = 0) -> socket:
-    return socket(family, type, proto, _duplicate(fd))
+    kind = _class()
+    return cast(socket, kind(family, type, proto, _duplicator(kind)(fd)))
 
 
 def _take_over(sock: Any, family: int, type: int, proto: int) -> socket:
     """One of ours in the place of one of the standard library's."""
-    number: Any = Handover(methodcaller("detach"), (sock,))
-    return socket(family, type, proto, number)
+    kind = _class()
+    handed: Any = Handover(methodcaller("detach"), (sock,))
+    number = handed if kind.__init__ is _ours.__init__ else next(handed)
+    return cast(socket, kind(family, type, proto, number))
 
 
 if hasattr(_socket, "socketpair"):
@@ -474,17 +516,16 @@ if hasattr(_socket, "socketpair"):
 
 else:
     if hasattr(_std, "_fallback_socketpair"):  # from 3.13 on
-        _fallback_socketpair = rebind(_std._fallback_socketpair, globals())
-    socketpair = rebind(_std.socketpair, globals())
-create_server = rebind(_std.create_server, globals())
+        _fallback_socketpair = _late(_std._fallback_socketpair)
+    socketpair = _late(_std.socketpair)
+create_server = _late(_std.create_server)
 getfqdn = rebind(_std.getfqdn, globals())
 if hasattr(_std, "fromshare"):
-    fromshare = rebind(_std.fromshare, globals())
+    fromshare = _late(_std.fromshare)
 
 
 # As they are now: a program may put ours in the place of the one, and its own of the other.
 _create_connection = _std.create_connection
-_ours: Any = socket
 
 
 class _Interrupted(BaseException):
@@ -510,9 +551,10 @@ class _Attempt(socket):
 @wraps(_create_connection)  # type: ignore[no-redef]
 def create_connection(*args: Any, **options: Any) -> Any:
     made: list[Any] = []
+    kind = _class()
 
     def new(*args: Any) -> Any:
-        made.append(_Attempt(*args) if socket is _ours else socket(*args))
+        made.append(_Attempt(*args) if kind is _ours else kind(*args))
         return made[-1]
 
     changed = {**globals(), "socket": new}

@@ -54,6 +54,7 @@ else:
 globals().update({name: value for name, value in vars(_std).items() if name not in globals()})
 # `ssl` imports these two from `socket`, and its functions use them.
 socket, create_connection = _socket.socket, _socket.create_connection
+_ours = socket  # a program may put a class of its own in that place
 
 
 class SSLSocket(_std.SSLSocket, _socket.socket):  # type: ignore[no-redef]
@@ -72,7 +73,7 @@ class SSLSocket(_std.SSLSocket, _socket.socket):  # type: ignore[no-redef]
         )
         made.do_handshake_on_connect = do_handshake_on_connect
         try:
-            if isinstance(sock, _socket.socket):
+            if isinstance(sock, _ours):
                 made._fd.take_deadlines(cast(Any, sock)._fd)
             if do_handshake_on_connect and made._connected:
                 made._shake_hands()
@@ -90,7 +91,7 @@ class SSLSocket(_std.SSLSocket, _socket.socket):  # type: ignore[no-redef]
         listener: Any = self
         timeout = self.gettimeout()
         until = time.monotonic() + timeout if timeout else None
-        sock, address = _socket.socket.accept(self)
+        sock, address = _ours.accept(self)
         made: Any = self.context.wrap_socket(
             sock,
             server_side=True,
@@ -179,7 +180,7 @@ class _Wrapped:
     def fileno(self) -> _socket.Handover:
         """It goes over to the new socket as that takes it, without being made to block."""
         detach = partial(_c_socket.socket.detach, self._sock)
-        if not isinstance(self._sock, _socket.socket):
+        if not isinstance(self._sock, _ours):
             return _socket.Handover(call, (detach,))
         steps: Any = (detaching(cast(Any, self._sock)._fd), detach)
         return _socket.Handover(int, islice(map(call, steps), 1, None))
@@ -445,7 +446,7 @@ _create_ours: Any = vars(SSLSocket)["_create"].__func__
 
 def _create(cls: Any, sock: Any, *args: Any, **kwargs: Any) -> Any:
     """SSLSocket._create: of our sockets, and for our contexts, sockets of ours."""
-    if isinstance(sock, _socket.socket) or isinstance(kwargs.get("context"), SSLContext):
+    if isinstance(sock, _ours) or isinstance(kwargs.get("context"), SSLContext):
         return _create_ours(_waiting_class(cls), sock, *args, **kwargs)
     return _standard_create(cls, sock, *args, **kwargs)
 

@@ -103,12 +103,15 @@ class Condition(ConditionBase):
 
     def wait_for(self, predicate: Callable[[], T], timeout: float | None = None) -> T:
         """Wait until the predicate is true, or for timeout seconds; its last result."""
-        end = None if timeout is None else time.monotonic() + timeout
+        left, end = timeout, None
         result = predicate()
         while not result:
-            left = None if end is None else end - time.monotonic()
-            if left is not None and left <= 0:
-                break
+            if left is not None:
+                now = time.monotonic()
+                if end is None:  # wait once in any case: that lets others have the lock
+                    end = now + left
+                elif (left := end - now) <= 0:
+                    break
             self.wait(left)
             result = predicate()
         return result

@@ -422,6 +422,15 @@ def test_a_fifo(stage: Stage, tmp_path: Path) -> None:
         assert task.result() == b"hello"
 
 
+@needs_fifo
+def test_a_fifo_without_a_writer_is_at_its_end(stage: Stage, tmp_path: Path) -> None:
+    """As `read` says; poll has no event for it before there was a writer."""
+    os.mkfifo(tmp_path / "fifo")
+    with File(os.open(tmp_path / "fifo", os.O_RDONLY | os.O_NONBLOCK)) as reader:
+        assert stage.spawn(reader.read, 9).result() == b""
+        assert stage.spawn(reader.readinto, bytearray(9)).result() == 0
+
+
 @needs_tty
 def test_a_tty(stage: Stage) -> None:
     a, b = pty.openpty()
@@ -611,6 +620,9 @@ def test_what_a_file_refuses(stage: Stage, pipe: tuple[File, File], tmp_path: Pa
         r.seek(0)
     with pytest.raises(TypeError):
         File("name")  # type: ignore[arg-type]
+    for mode in (None, 3, b"r"):
+        with pytest.raises(TypeError):
+            File(r.fileno(), mode)  # type: ignore[arg-type]
     with pytest.raises(OSError):
         File(99999)
     if not WINDOWS:  # where a directory cannot be opened

@@ -322,6 +322,51 @@ def test_what_is_replaced_in_a_standard_module_later_is_seen(
         assert module.time.sleep is not time.sleep
 
 
+@pytest.mark.parametrize("loaded", [False, True], ids=["proxy later", "proxy loaded"])
+@pytest.mark.parametrize("how", ["package", "everything"])
+def test_a_class_that_a_program_puts_in_the_place_of_sockets_is_what_all_functions_make(
+    library: Any, monkeypatch: pytest.MonkeyPatch, how: str, loaded: bool
+) -> None:
+    """A proxy's: what goes past it is seen by others."""
+    library(
+        proxied="""
+            import socket
+            from socket import create_connection, create_server
+
+            def make():
+                with create_server(("127.0.0.1", 0)) as listener:
+                    client = create_connection(listener.getsockname())
+                    accepted, _ = listener.accept()
+                pair = socket.socketpair()
+                number = socket.fromfd(client.fileno(), client.family, client.type)
+                accepted.sendall(b"x")
+                assert client.recv(1) == b"x"
+                return [listener, client, accepted, *pair, number, client.dup(), socket.socket()]
+        """,
+        proxies="""
+            import socket
+
+            class Proxy(socket.socket):
+                def __init__(self, *args, **kwargs):
+                    super().__init__(*args, **kwargs)
+                    self.proxied = True
+        """,
+    )
+    if loaded:
+        importlib.import_module("proxies")
+    changes = patch.everything() if how == "everything" else patch.package("proxied", "proxies")
+    with changes:
+        make = importlib.import_module("proxied").make
+        monkeypatch.setattr(socket, "socket", importlib.import_module("proxies").Proxy)
+        for sock in make():
+            assert sock.proxied and isinstance(sock, netpoll.socket.socket)
+            sock.close()
+        monkeypatch.undo()
+        for sock in make():
+            assert type(sock) is netpoll.socket.socket
+            sock.close()
+
+
 @pytest.mark.parametrize("name", ["time", "select", "socket", "queue", "threading", "os"])
 def test_an_import_of_all_names_gives_all(library: Any, name: str) -> None:
     library(**{f"plain_{name}": f"from {name} import *", f"star_{name}": f"from {name} import *"})

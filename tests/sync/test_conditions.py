@@ -166,6 +166,28 @@ def test_wait_for_a_predicate(crew: Stage) -> None:
     task.result()
 
 
+@pytest.mark.parametrize("timeout", [0, -1])
+def test_wait_for_without_time_lets_others_have_the_lock(crew: Stage, timeout: float) -> None:
+    """Once in any case, as the standard one: whoever asks in a loop sees the change."""
+    condition, ready = sync.Condition(), []
+
+    def change() -> None:
+        with condition:
+            ready.append(True)
+
+    def ask() -> None:
+        with condition:
+            while not condition.wait_for(lambda: ready, timeout):
+                pass
+
+    asking = crew.spawn(ask)
+    crew.spawn(change).result()
+    asking.result()
+    with pytest.raises(RuntimeError):
+        condition.wait_for(lambda: False, timeout)
+    assert condition.wait_for(lambda: True, timeout)  # without the lock, as the standard one
+
+
 @pytest.mark.rule(13)
 @pytest.mark.rule(18)
 @needs_sigint
