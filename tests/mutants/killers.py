@@ -79,13 +79,18 @@ GREEN = [
     *("tests/green/test_closed_poller.py", "tests/green/test_coop_budget.py"),
 ]
 FORK = "tests/process/test_fork.py"
+SIGNALS = ["tests/process/test_signals.py"]
 #: By what a file's name matches, the tests that tell most of it in the least time.
 SUITES = {
     r"csrc/io/": [*SOCKETS, FORK],
     r"csrc/sema/": ["tests/core/test_sema.py", *SYNC, FORK],
     r"csrc/": [*CORE, FORK],
-    r"python/ext/(accept|address|buffer|fd_|socket_)": [CALLS, *SOCKETS],
-    r"python/ext/(condition|lock|queue|sema)": [CALLS, *SYNC, "tests/core/test_sema.py"],
+    r"python/ext/(accept|address|blocking|buffer|fd_|socket_)": [CALLS, *SOCKETS],
+    r"python/ext/(condition|leaving|lock|queue|sema)": [CALLS, *SYNC, "tests/core/test_sema.py"],
+    r"python/ext/wait(_type)?\.": [CALLS, "tests/core/test_sema.py", *GREEN, *SYNC],
+    r"python/ext/convert": [CALLS, *CORE, *SYNC, *SOCKETS],
+    r"python/ext/gil": [CALLS, "tests/process/test_gil.py", *SIGNALS],
+    r"python/ext/recheck": [CALLS, *GREEN, *SOCKETS],
     r"python/ext/local": [CALLS, "tests/sync/test_locals.py"],
     r"python/ext/capi": ["tests/core/test_c_api.py"],
     r"python/ext/desc": [CALLS, *CORE],
