@@ -78,6 +78,7 @@ GREEN = [
     *("tests/green/test_green_timeouts.py", "tests/green/test_green_groups.py"),
     *("tests/green/test_closed_poller.py", "tests/green/test_coop_budget.py"),
 ]
+WAITS = ["tests/core/test_sema.py", "tests/tools/test_dump.py"]
 FORK = "tests/process/test_fork.py"
 SIGNALS = ["tests/process/test_signals.py"]
 #: By what a file's name matches, the tests that tell most of it in the least time.
@@ -85,9 +86,11 @@ SUITES = {
     r"csrc/io/": [*SOCKETS, FORK],
     r"csrc/sema/": ["tests/core/test_sema.py", *SYNC, FORK],
     r"csrc/": [*CORE, FORK],
+    r"python/ext/fd_connect": [CALLS, *SOCKETS, "tests/names/test_names.py"],
     r"python/ext/(accept|address|blocking|buffer|fd_|socket_)": [CALLS, *SOCKETS],
     r"python/ext/(condition|leaving|lock|queue|sema)": [CALLS, *SYNC, "tests/core/test_sema.py"],
-    r"python/ext/wait(_type)?\.": [CALLS, "tests/core/test_sema.py", *GREEN, *SYNC],
+    r"python/ext/hub": [CALLS, *GREEN, "tests/process/test_exit.py"],
+    r"python/ext/wait(_type)?\.": [CALLS, *WAITS, *GREEN, *SYNC],
     r"python/ext/convert": [CALLS, *CORE, *SYNC, *SOCKETS],
     r"python/ext/gil": [CALLS, "tests/process/test_gil.py", *SIGNALS],
     r"python/ext/recheck": [CALLS, *GREEN, *SOCKETS],
