@@ -221,6 +221,8 @@ def test_a_notification_on_its_way_at_the_cancellation_stays_for_the_next_waiter
             waiting = loop.waiting(desc)
             if chance.random() < 0.5:
                 waiting.cancel()
+                if chance.random() < 0.5:  # a loaded machine may deliver the byte first, each time
+                    assert waiting.cancelled()
                 b.send(b"x")
             else:
                 b.send(b"x")

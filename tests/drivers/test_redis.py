@@ -24,7 +24,9 @@ def client(redis_server: Redis) -> Iterator[object]:
         host="127.0.0.1",
         port=redis_server.port,
         max_connections=2000,
-        socket_timeout=4 * LONG,  # a thousand connects at once, on a loaded machine
+        # A thousand connects at once, on a loaded machine: redis-py would wait for 5 seconds.
+        socket_timeout=4 * LONG,
+        socket_connect_timeout=4 * LONG,
         retry=redis.retry.Retry(redis.backoff.NoBackoff(), 0),
     )
     client = redis.Redis(connection_pool=pool)
@@ -57,6 +59,8 @@ def test_a_thousand_commands_on_a_few_connections_with_tls(redis_server: Redis) 
             ssl_ca_certs=str(redis_server.certificate),
             max_connections=10,
             timeout=4 * LONG,
+            socket_timeout=4 * LONG,
+            socket_connect_timeout=4 * LONG,
         )
         client = redis.Redis(connection_pool=pool)
         big = b"x" * 1_000_000
