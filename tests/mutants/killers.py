@@ -97,9 +97,10 @@ SUITES = {
     r"python/ext/local": [CALLS, "tests/sync/test_locals.py"],
     r"python/ext/capi": ["tests/core/test_c_api.py"],
     r"python/ext/desc": [CALLS, *CORE],
-    r"python/ext/poller": [CALLS, *CORE, FORK],
+    r"python/ext/poller": [CALLS, *CORE, FORK, "tests/tools/test_dump.py"],
     r"python/ext/": [CALLS, *GREEN],
     r"python/netpoll/green": [CALLS, *GREEN],
+    r"python/netpoll/_file": ["tests/files/test_file.py"],
 }
 
 
