@@ -96,7 +96,7 @@ SUITES = {
     r"python/ext/recheck": [CALLS, *GREEN, *SOCKETS],
     r"python/ext/local": [CALLS, "tests/sync/test_locals.py"],
     r"python/ext/capi": ["tests/core/test_c_api.py"],
-    r"python/ext/desc": [CALLS, *CORE],
+    r"python/ext/desc": [CALLS, *CORE, "tests/green/test_green_kill.py"],
     r"python/ext/poller": [CALLS, *CORE, FORK, "tests/tools/test_dump.py"],
     r"python/ext/": [CALLS, *GREEN],
     r"python/netpoll/green": [CALLS, *GREEN],
