@@ -24,7 +24,6 @@ PyObject *ext_desc_adopt(PyObject *self, PyObject *args);
 PyObject *ext_desc_reset(PyObject *self, ARGUMENTS);
 PyObject *ext_desc_wait(PyObject *self, ARGUMENTS);
 PyObject *ext_desc_wait_canceled(PyObject *self, ARGUMENTS);
-PyObject *ext_desc_wait_in_thread(PyObject *self, ARGUMENTS);
 PyObject *ext_desc_park(PyObject *self, ARGUMENTS);
 PyObject *ext_desc_resume(PyObject *self, ARGUMENTS);
 PyObject *ext_desc_cancel(PyObject *self, ARGUMENTS);

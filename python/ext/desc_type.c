@@ -189,7 +189,6 @@ static PyMethodDef methods[] = {
 
 /* Functions of the module: _engine.py describes them. */
 static PyMethodDef internals[] = {
-    {"wait_in_thread", EXT_FUNCTION(ext_desc_wait_in_thread), METH_FASTCALL | METH_KEYWORDS, NULL},
     {"desc_state", desc_state, METH_O, NULL},
     {"desc_adopt", ext_desc_adopt, METH_VARARGS, NULL},
     {"desc_address", desc_address, METH_NOARGS, NULL},

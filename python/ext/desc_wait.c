@@ -77,14 +77,6 @@ PyObject *ext_desc_reset(PyObject *self, ARGUMENTS)
     Py_RETURN_NONE;
 }
 
-/* An optional argument: 0, or NP_IO_ONLY. */
-static bool flags_of(PyObject *arg, int *flags)
-{
-    long v = arg ? PyLong_AsLong(arg) : 0;
-    *flags = v ? NP_IO_ONLY : 0;
-    return !(v == -1 && PyErr_Occurred());
-}
-
 static PyObject *waited(const DescObject *d, int mode, int rc)
 {
     if (rc == NP_OK)
@@ -115,19 +107,6 @@ PyObject *ext_desc_wait_canceled(PyObject *self, ARGUMENTS)
     int mode;
     return mode_argument(d, "wait_canceled", args, n, names, &mode) ? wait_here(d, mode, NP_IO_ONLY)
                                                                     : NULL;
-}
-
-PyObject *ext_desc_wait_in_thread(PyObject *self, ARGUMENTS)
-{
-    static const ext_signature s = {"wait_in_thread", 2, 2, {"mode", "flags"}};
-    DescObject *d = (DescObject *)self;
-    PyObject *given[2];
-    int mode, flags;
-    if (!ext_arguments(&s, args, n, names, given) || !ext_mode(d, given[0], &mode) ||
-        !flags_of(given[1], &flags))
-        return NULL;
-    REQUIRE_OPENED(d);
-    return waited(d, mode, ext_wait_in_thread(d, mode, flags));
 }
 
 /* --- schedulers ------------------------------------------------------------------------------ */

@@ -610,6 +610,8 @@ def test_what_a_file_refuses(stage: Stage, pipe: tuple[File, File], tmp_path: Pa
         w.readinto(bytearray(1))
     with pytest.raises(TypeError):
         w.write("text")  # type: ignore[arg-type]
+    with pytest.raises(TypeError):  # as files of the io module do
+        w.write(data=b"x")  # type: ignore[call-arg]
     with pytest.raises(TypeError):
         r.read("1")  # type: ignore[arg-type]
     with pytest.raises(TypeError):

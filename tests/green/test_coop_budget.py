@@ -437,9 +437,9 @@ def test_others_do_not_run_while_the_hub_ends(greenlets: Stage) -> None:
 
 INTERRUPTED = """
 import functools, os, signal, sys, threading, weakref
-from netpoll import green, sync
+from netpoll import Sema, green, sync
 
-lock, ran = sync.Lock(), []
+lock, sema, ran = sync.Lock(), Sema(), []
 lock.acquire()
 
 def tick():
@@ -450,7 +450,7 @@ def tick():
 def spin():
     before = len(ran)
     for _ in range(100):
-        assert not lock.acquire(False)
+        assert not {attempt}
     assert len(ran) == before, "others have run"
     print("spun")
 
@@ -518,11 +518,12 @@ class Thing:
 
 
 @needs_fork
+@pytest.mark.parametrize("attempt", ["lock.acquire(False)", "sema.acquire(0)"])
 @pytest.mark.parametrize("where", INTERRUPTIONS)
-def test_others_do_not_run_in_the_midst_of_what_is_interrupted(where: str) -> None:
+def test_others_do_not_run_in_the_midst_of_what_is_interrupted(where: str, attempt: str) -> None:
     define, interrupt = INTERRUPTIONS[where]
     script = INTERRUPTED.replace("{define}", define).replace("{interrupt}", interrupt)
-    assert check_python(script).split() == ["spun"]
+    assert check_python(script.replace("{attempt}", attempt)).split() == ["spun"]
 
 
 def test_what_may_not_wait_is_tried_in_the_hub_too() -> None:

@@ -28,6 +28,7 @@ from support import (
     never_early,
     read_exactly,
     read_some,
+    until,
     write_all,
 )
 
@@ -531,6 +532,18 @@ def test_a_hub_that_ends_with_its_thread_closes_its_poller(
     while not all(_is_closed(poller) for poller in pollers) and time.monotonic() < end:
         time.sleep(0.001)
     assert all(_is_closed(poller) for poller in pollers)
+
+
+@pytest.mark.rule(12)
+def test_a_hub_goes_with_its_thread_though_greenlets_were_to_run() -> None:
+    gone: list[weakref.ref[Any]] = []
+
+    def hub() -> None:
+        gone.extend(weakref.ref(green.spawn(green.sleep)) for _ in range(3))
+        gone.append(weakref.ref(green.get_hub()))
+
+    ThreadTask("a hub's thread", hub, ()).result()
+    until(lambda: gc.collect() >= 0 and not any(one() for one in gone), "they are gone")
 
 
 def _is_closed(poller: netpoll.Poller) -> bool:

@@ -78,20 +78,29 @@ GREEN = [
     *("tests/green/test_green_timeouts.py", "tests/green/test_green_groups.py"),
     *("tests/green/test_closed_poller.py", "tests/green/test_coop_budget.py"),
 ]
+WAITS = ["tests/core/test_sema.py", "tests/tools/test_dump.py"]
 FORK = "tests/process/test_fork.py"
+SIGNALS = ["tests/process/test_signals.py"]
 #: By what a file's name matches, the tests that tell most of it in the least time.
 SUITES = {
     r"csrc/io/": [*SOCKETS, FORK],
     r"csrc/sema/": ["tests/core/test_sema.py", *SYNC, FORK],
     r"csrc/": [*CORE, FORK],
-    r"python/ext/(accept|address|buffer|fd_|socket_)": [CALLS, *SOCKETS],
-    r"python/ext/(condition|lock|queue|sema)": [CALLS, *SYNC, "tests/core/test_sema.py"],
+    r"python/ext/fd_connect": [CALLS, *SOCKETS, "tests/names/test_names.py"],
+    r"python/ext/(accept|address|blocking|buffer|fd_|socket_)": [CALLS, *SOCKETS],
+    r"python/ext/(condition|leaving|lock|queue|sema)": [CALLS, *SYNC, "tests/core/test_sema.py"],
+    r"python/ext/hub": [CALLS, *GREEN, "tests/process/test_exit.py"],
+    r"python/ext/wait(_type)?\.": [CALLS, *WAITS, *GREEN, *SYNC],
+    r"python/ext/convert": [CALLS, *CORE, *SYNC, *SOCKETS],
+    r"python/ext/gil": [CALLS, "tests/process/test_gil.py", *SIGNALS],
+    r"python/ext/recheck": [CALLS, *GREEN, *SOCKETS],
     r"python/ext/local": [CALLS, "tests/sync/test_locals.py"],
     r"python/ext/capi": ["tests/core/test_c_api.py"],
-    r"python/ext/desc": [CALLS, *CORE],
-    r"python/ext/poller": [CALLS, *CORE, FORK],
+    r"python/ext/desc": [CALLS, *CORE, "tests/green/test_green_kill.py"],
+    r"python/ext/poller": [CALLS, *CORE, FORK, "tests/tools/test_dump.py"],
     r"python/ext/": [CALLS, *GREEN],
     r"python/netpoll/green": [CALLS, *GREEN],
+    r"python/netpoll/_file": ["tests/files/test_file.py"],
 }
 
 

@@ -306,6 +306,41 @@ def test_data_behind_a_message_with_descriptors_is_received(stage: Stage) -> Non
         assert reader.result() == [b"1", b"2"]
 
 
+@needs_linux
+def test_data_behind_such_a_message_are_received_in_a_hub_that_is_busy(greenlets: Stage) -> None:
+    """It never sleeps, and some of what it does are events of others."""
+    a, b = socket.socketpair()
+    c, d = socket.socketpair()
+    rights = [(standard.SOL_SOCKET, standard.SCM_RIGHTS, array.array("i", [b.fileno()]))]
+    busy = [True]
+
+    def run() -> None:
+        while busy:
+            greenlets.sleep(0)
+
+    def talk(sock: socket.socket) -> None:
+        while busy:
+            sock.send(b"x")
+            sock.recv(1)
+
+    with a, b, c, d:
+        reader = greenlets.spawn(lambda: [a.recv(100), a.recv(100), a.recv(100)])
+        greenlets.stays_blocked(reader, seconds=0.01)
+        b.send(b"0")  # the first read of a socket proves nothing
+        greenlets.stays_blocked(reader, seconds=0.01)
+        others = [greenlets.spawn(run), greenlets.spawn(talk, c), greenlets.spawn(talk, d)]
+        b.sendmsg([b"1"], rights)
+        b.send(b"2")
+        try:
+            assert reader.result() == [b"0", b"1", b"2"]
+        finally:
+            busy.clear()
+        for sock in (c, d):
+            sock.shutdown(standard.SHUT_RDWR)
+        for other in others:
+            other.result()
+
+
 def test_datagrams_are_received_one_by_one(stage: Stage) -> None:
     with (
         socket.socket(standard.AF_INET, standard.SOCK_DGRAM) as a,
