@@ -15,6 +15,11 @@ from collections.abc import Callable
 from netpoll import READ, WRITE, ClosedError, DeadlineExceeded, PollDesc
 from netpoll import open as open_desc
 
+try:  # now: a Ctrl-C during an import may come where Python ignores exceptions
+    from netpoll import green
+except ImportError:
+    green = None  # type: ignore[assignment]
+
 RETRY = 0.1  # seconds between attempts to accept when the process is out of descriptors
 
 
@@ -67,9 +72,7 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def run(listener: socket.socket, read_deadline: float | None, clients: Clients) -> None:
-    try:
-        from netpoll import green
-    except ImportError:
+    if green is None:
         accept(listener, read_deadline, clients, spawn_thread, time.sleep)
     else:
         green.run(accept, listener, read_deadline, clients, green.spawn, green.sleep)
