@@ -45,7 +45,7 @@ from functools import partial, wraps
 from operator import itemgetter, methodcaller
 from socket import *  # noqa: F403
 from socket import AddressFamily, AddressInfo, MsgFlag, SocketKind  # noqa: F401
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from netpoll import _engine, _errors, _hooks
 from netpoll._api import READ, WRITE
@@ -59,7 +59,7 @@ from netpoll._blocking.names import (
 )
 from netpoll._blocking.threads import Pool
 from netpoll._engine import current_hub
-from netpoll._rebind import rebind
+from netpoll._rebind import F, rebind
 
 if TYPE_CHECKING or _engine.PURE:
     from netpoll._cffi.fd import FD
@@ -92,8 +92,6 @@ __all__ = list(_std.__all__)
 # Private names too: other modules of the standard library use them, and so do its own functions,
 # some of which run with our globals, below.
 globals().update({name: value for name, value in vars(_std).items() if name not in globals()})
-
-F = TypeVar("F", bound=Callable[..., Any])
 
 _NONBLOCK = getattr(_std, "SOCK_NONBLOCK", 0)
 _UNIX = getattr(_std, "AF_UNIX", None)
@@ -255,10 +253,9 @@ class socket(SocketBase):  # type: ignore[no-redef]
         if _hooks.adopted is not None:
             _hooks.adopted(accepted)
         address = accepted._adopt(self)
-        kind = _class()
-        if kind is not _ours:
-            number = accepted.detach()
-            accepted = kind(_family_of(accepted), _type_of(accepted), _proto_of(accepted), number)
+        if _class() is not _ours:
+            family, proto = _family_of(accepted), _proto_of(accepted)
+            accepted = _take_over(accepted, family, _type_of(accepted), proto)
         return accepted, address
 
     def connect(self, address: Any, /) -> None:
@@ -496,7 +493,7 @@ def fromfd(fd: int, family: int, type: int, proto: int = 0) -> socket:
 
 
 def _take_over(sock: Any, family: int, type: int, proto: int) -> socket:
-    """One of ours in the place of one of the standard library's."""
+    """One of the class that is made now, in the place of another."""
     kind = _class()
     handed: Any = Handover(methodcaller("detach"), (sock,))
     number = handed if kind.__init__ is _ours.__init__ else next(handed)
