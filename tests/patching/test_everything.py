@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import py_compile
 import subprocess
 import sys
@@ -11,7 +10,7 @@ import zipapp
 from pathlib import Path
 
 import pytest
-from support import WINDOWS
+from support import WINDOWS, needs_fork
 
 PRELUDE = """
     import _thread, threading, time
@@ -160,7 +159,7 @@ def test_our_own_modules_see_no_patch_whenever_they_are_loaded() -> None:
     assert "MainThread" in printed.splitlines()[0]
 
 
-@pytest.mark.skipif(WINDOWS, reason="the system has no fork")
+@needs_fork
 def test_real_threads_processes_and_asyncio() -> None:
     run("""
         import asyncio, logging, multiprocessing, sys
@@ -290,7 +289,7 @@ def test_exit_with_threads_and_greenlets() -> None:
     assert printed.split() == ["thread", "last"]
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="fork")
+@needs_fork
 def test_a_child_of_fork() -> None:
     run("""
         import os
@@ -335,7 +334,7 @@ def test_nothing_is_kept_of_a_thread_that_was_joined() -> None:
     """)
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="fork")
+@needs_fork
 def test_a_join_ends_in_a_child_of_fork_which_has_not_the_thread() -> None:
     run("""
         import os

@@ -23,6 +23,7 @@ import netpoll
 import netpoll.subprocess
 import pytest
 from netpoll import green, patch
+from support import needs_fork
 
 Make = Callable[..., types.ModuleType]
 
@@ -513,7 +514,7 @@ def test_sleep_and_join_park_the_greenlet(library: Any) -> None:
         in_hub(main)
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="the system has no fork")
+@needs_fork
 def test_waitpid_outlives_the_poller_of_its_hub(library: Any) -> None:
     library(waiting="import os")
     module: Any = importlib.import_module("waiting")
