@@ -17,7 +17,8 @@ stable_abi = sys.implementation.name == "cpython" and not free_threaded
 
 # The core and the types are optimized as one program, which saves a fiftieth of a round trip
 # (`python -m benchmarks ping-pong-unix-100`).
-WHOLE_PROGRAM = ["-O3", "-flto=auto", "-fno-plt"]
+OPTIMIZED = ["-O3"]
+WHOLE_PROGRAM = [*OPTIMIZED, "-flto=auto", "-fno-plt"]
 
 
 class BuildExtension(build_ext):
@@ -37,7 +38,7 @@ class BuildExtension(build_ext):
         super().build_extensions()
 
     def _optimize(self) -> None:
-        flags = WHOLE_PROGRAM if self._links_with(WHOLE_PROGRAM) else ["-O3"]
+        flags = WHOLE_PROGRAM if self._links_with(WHOLE_PROGRAM) else OPTIMIZED
         for extension in self.extensions:
             extension.extra_compile_args += flags
             extension.extra_link_args += flags

@@ -10,6 +10,7 @@ import sys
 import sysconfig
 import tarfile
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 
 import netpoll
@@ -61,6 +62,19 @@ def test_the_module_is_hardened() -> None:
     assert re.search(r"GNU_STACK .* RW +0x", said)
 
 
+def build(folder: Path, env: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
+    base, lib = str(folder / "base"), str(folder / "lib")
+    return subprocess.run(
+        [sys.executable, "setup.py", "build", "--build-base", base, "--build-lib", lib],
+        cwd=ROOT,
+        env=env,
+        text=True,
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+
+
 def compile_commands(folder: Path, cflags: str | None, *, refused: str = "") -> list[str]:
     """How the extension would be compiled and linked, by a compiler that refuses that flag."""
     compiler = folder / "compiler"
@@ -71,19 +85,9 @@ echo "ran: $*"
     compiler.chmod(0o755)
     env = {name: value for name, value in os.environ.items() if name != "CFLAGS"}
     env |= {"CC": str(compiler)} | ({} if cflags is None else {"CFLAGS": cflags})
-    build = ["build", "--build-base", str(folder / "base"), "--build-lib", str(folder / "lib")]
-    done = subprocess.run(
-        [sys.executable, "setup.py", *build],
-        cwd=ROOT,
-        env=env,
-        text=True,
-        stdout=subprocess.PIPE,
-        timeout=60,
-        check=False,
-    )
     return [
         line
-        for line in done.stdout.splitlines()
+        for line in build(folder, env).stdout.splitlines()
         if line.startswith("ran: ") and "probe" not in line
     ]
 
@@ -118,16 +122,7 @@ def test_a_compiler_that_cannot_link_a_whole_program_is_not_asked_to(tmp_path: P
 
 @needs_linux
 def test_a_build_without_a_compiler_says_what_to_install(tmp_path: Path) -> None:
-    build = ["build", "--build-base", str(tmp_path / "base"), "--build-lib", str(tmp_path / "lib")]
-    done = subprocess.run(
-        [sys.executable, "setup.py", "-q", *build],
-        cwd=ROOT,
-        env=os.environ | {"PATH": str(tmp_path), "CC": "no-such-compiler"},
-        text=True,
-        capture_output=True,
-        timeout=60,
-        check=False,
-    )
+    done = build(tmp_path, os.environ | {"PATH": str(tmp_path), "CC": "no-such-compiler"})
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1] == (
         "error: there is no C compiler, no-such-compiler: install one (Debian: gcc and libc6-dev)"
